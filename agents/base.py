@@ -1,0 +1,144 @@
+"""The two small protocols by which anything takes part; no inheritance needed.
+
+A *learner* is a supervised update rule, an *agent* is anything that acts in an environment. Every
+learner becomes an agent through `LearnerAgent`. What a plugin can do beyond the minimum it says by
+having the methods of `Inspectable` or `Checkpointable`, or the attribute `needs_boundary`.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, Protocol, runtime_checkable
+
+import numpy as np
+from gymnasium import spaces
+from numpy.typing import NDArray
+
+from continual_envs.core import Chunk
+
+Array = NDArray[Any]
+
+
+@dataclass(frozen=True)
+class Transition:
+    """One step of an environment as an agent sees it; `info` holds exactly what is disclosed."""
+
+    observation: Any
+    action: Any
+    reward: float
+    next_observation: Any
+    terminated: bool
+    truncated: bool
+    info: dict[str, Any]
+
+
+@runtime_checkable
+class Agent(Protocol):
+    """Anything that acts in an environment."""
+
+    def act(self, observation: Any) -> Any:
+        """Return an action for `observation`; acting twice gives the same answer."""
+
+    def learn(self, transition: Transition) -> None:
+        """Learn from one transition, after its action was scored."""
+
+
+@runtime_checkable
+class Learner(Protocol):
+    """A supervised update rule; outputs are class scores (n, classes) or values (n, 1)."""
+
+    def predict(self, inputs: Array) -> Array:
+        """Return the outputs for inputs (n, d) and change nothing."""
+
+    def update(self, inputs: Array, targets: Array) -> Array:
+        """Learn from inputs (n, d) and targets (n,); return what `predict` said before."""
+
+    def update_many(self, chunk: Chunk) -> Array:
+        """Update on the chunk batch by batch; return every output before its own update."""
+
+
+@runtime_checkable
+class Checkpointable(Protocol):
+    """Can be stopped and continued: plain tensors, arrays, numbers and strings only."""
+
+    def state_dict(self) -> dict[str, Any]:
+        """Return everything that decides what comes next."""
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Continue from `state`."""
+
+
+@dataclass(frozen=True)
+class Inspection:
+    """What the measures read of a network, as numpy arrays.
+
+    Attributes:
+        features: activations of each hidden layer on the probe, (n, units).
+        weights: weight matrices.
+        parameters: all parameters.
+        initial_parameters: the same at the (latest) initialisation.
+        gradients: gradient of the mean loss on the probe, one array a parameter.
+    """
+
+    features: list[Array]
+    weights: list[Array]
+    parameters: list[Array]
+    initial_parameters: list[Array]
+    gradients: list[Array]
+
+
+@runtime_checkable
+class Inspectable(Protocol):
+    """Lets the evaluation look inside; changes nothing."""
+
+    def inspect(self, inputs: Array, targets: Array) -> Inspection:
+        """Return activations, weights and gradients on a probe of (n, d) inputs."""
+
+
+def decide(outputs: Array, action_space: spaces.Space[Any]) -> Array:
+    """Turn outputs (n, k) into predictions (n,): the first best class, or the value."""
+    regression = isinstance(action_space, spaces.Box)
+    predictions: Array = outputs[:, 0] if regression else np.argmax(outputs, axis=1)
+    return predictions
+
+
+class LearnerAgent:
+    """A learner that acts: predicts what it is shown and updates when told the target.
+
+    Attributes:
+        learner: the learner inside.
+        outputs: its outputs for the latest observation, shape (B, k).
+    """
+
+    def __init__(self, learner: Learner, action_space: spaces.Space[Any]) -> None:
+        self.learner = learner
+        self.needs_boundary = bool(getattr(learner, "needs_boundary", False))
+        self.outputs: Array | None = None
+        self._action_space = action_space
+        self._single = isinstance(action_space, spaces.Discrete) or action_space.shape == (1,)
+
+    def act(self, observation: Any) -> Any:
+        """Return the learner's prediction for one observation or a batch."""
+        self.outputs = self.learner.predict(self._batch(observation))
+        actions = decide(self.outputs, self._action_space)
+        return actions[0] if isinstance(self._action_space, spaces.Discrete) else actions
+
+    def learn(self, transition: Transition) -> None:
+        """Update on the observation and the target that `info` has disclosed."""
+        targets = np.reshape(transition.info["target"], -1)
+        self.learner.update(self._batch(transition.observation), targets)
+        if self.needs_boundary and transition.info.get("task_switch"):
+            self.learner.on_task_switch()  # type: ignore[attr-defined]
+
+    def state_dict(self) -> dict[str, Any]:
+        """Return the learner's state."""
+        state: dict[str, Any] = self.learner.state_dict()  # type: ignore[attr-defined]
+        return state
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Continue from the learner's state."""
+        self.learner.load_state_dict(state)  # type: ignore[attr-defined]
+
+    def _batch(self, observation: Any) -> Array:
+        batch: Array = np.asarray(observation)
+        return batch[None] if self._single and batch.ndim == 1 else batch

@@ -1,0 +1,123 @@
+"""Agents made of our parts: one base learner and any number of methods, joined by "+"."""
+
+from __future__ import annotations
+
+import importlib
+import inspect
+from collections import Counter
+from collections.abc import Sequence
+from typing import Any
+
+from agents.learner import NetworkLearner
+from agents.registry import BASES, METHODS
+from continual_envs import checks
+
+# What a base learner fixes, and the defaults that differ from plain backprop's.
+FIXED: dict[str, dict[str, Any]] = {
+    "backprop": {},
+    "adam": {"optimizer": "adam", "momentum": 0.0},
+    "linear": {"hidden": (), "activation": "relu"},
+}
+DEFAULTS: dict[str, dict[str, Any]] = {"backprop": {}, "adam": {"step_size": 1e-3}, "linear": {}}
+NOT_SETTINGS = ("methods", "dtype")
+
+
+class Composition:
+    """A factory of learners; its signature shows the settings of all its parts.
+
+    A setting that only one part has keeps its name. One that several have is named by its part,
+    as in `l2_weight_decay`, and may also be written `l2.weight_decay`, as may any other.
+
+    Args:
+        parts: names of `registry.BASES` (at most one, default backprop) and `registry.METHODS`.
+
+    Raises:
+        ValueError: two bases, or a part twice.
+    """
+
+    def __init__(self, parts: Sequence[str]) -> None:
+        for part, count in Counter(parts).items():
+            if count > 1:
+                raise ValueError(f"agent: {'+'.join(parts)!r} names {part} twice; give it once")
+        bases = [part for part in parts if part in BASES]
+        if len(bases) > 1:
+            raise ValueError(f"agent: {'+'.join(parts)!r} has two bases; give one of {bases}")
+        self.base = bases[0] if bases else "backprop"
+        self.methods = {part: _load(METHODS[part]) for part in parts if part not in BASES}
+        owned = {self.base: self._base_parameters()}
+        for part, method in self.methods.items():
+            owned[part] = _keywords(method)
+        times = Counter(name for names in owned.values() for name in names)
+        self.owners: dict[str, tuple[str, str]] = {}
+        keywords = []
+        for part, names in owned.items():
+            for name, parameter in names.items():
+                public = name if times[name] == 1 else f"{part}_{name}".replace("-", "_")
+                self.owners[public] = (part, name)
+                keywords.append(parameter.replace(name=public))
+        head = inspect.signature(NetworkLearner, eval_str=True).parameters
+        fixed = [head[name] for name in ("observation_space", "action_space", "seed", "device")]
+        self.__signature__ = inspect.Signature([*fixed, *keywords])
+
+    def canonical(self, key: str) -> str:
+        """Return the name in the signature of `key`, which may be written `part.setting`.
+
+        Raises:
+            ValueError: no such setting, or several parts have it.
+        """
+        part, _, name = key.rpartition(".")
+        matches = [
+            public
+            for public, (owner, own) in self.owners.items()
+            if public == key or (own == name and part in ("", owner))
+        ]
+        if len(matches) > 1:
+            ways = " or ".join(f"{self.owners[match][0]}.{name}" for match in matches)
+            raise ValueError(f"{key}: several parts have it; give {ways}")
+        if not matches:
+            checks.one_of("setting", key, self.owners)
+        return matches[0]
+
+    def __call__(
+        self,
+        observation_space: Any,
+        action_space: Any,
+        *,
+        seed: int,
+        device: str = "cpu",
+        **settings: Any,
+    ) -> NetworkLearner:
+        """Build the learner; a setting that is not given has its default."""
+        given: dict[str, dict[str, Any]] = {part: {} for part in (self.base, *self.methods)}
+        given[self.base].update(DEFAULTS[self.base])
+        for key, value in settings.items():
+            part, name = self.owners[self.canonical(key)]
+            given[part][name] = value
+        return NetworkLearner(
+            observation_space,
+            action_space,
+            seed=seed,
+            device=device,
+            methods=[method(**given[part]) for part, method in self.methods.items()],
+            **FIXED[self.base],
+            **given[self.base],
+        )
+
+    def _base_parameters(self) -> dict[str, inspect.Parameter]:
+        defaults = DEFAULTS[self.base]
+        return {
+            name: parameter.replace(default=defaults.get(name, parameter.default))
+            for name, parameter in _keywords(NetworkLearner).items()
+            if name not in (*FIXED[self.base], *NOT_SETTINGS, "seed", "device")
+        }
+
+
+def _keywords(kind: type) -> dict[str, inspect.Parameter]:
+    parameters = inspect.signature(kind, eval_str=True).parameters
+    return {n: p for n, p in parameters.items() if p.kind is inspect.Parameter.KEYWORD_ONLY}
+
+
+def _load(target: str) -> type:
+    module, _, name = target.partition(":")
+    kind: type = getattr(importlib.import_module(module), name)
+    return kind

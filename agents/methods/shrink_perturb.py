@@ -1,0 +1,68 @@
+"""Shrink and perturb in its per-step form: weight decay, and Gaussian noise on every parameter."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from agents import seeding
+from agents.learner import Batch
+from agents.methods.l2 import add_decay
+from agents.network import Network
+from continual_envs import checks
+
+
+class ShrinkPerturb:
+    """Coupled L2, then theta += N(0, noise_std^2) on all parameters after every step.
+
+    Source: Dohare et al. 2024 (weight_decay 1e-4, noise_std 1e-4 to 1e-6 on Online Permuted MNIST).
+    Ash and Adams (2020), who named it, shrink and perturb once when new data arrive; at least five
+    other forms go by the name.
+
+    Args:
+        weight_decay: strength of the shrinking, at least 0.
+        noise_std: standard deviation of the noise of one step, at least 0.
+    """
+
+    def __init__(self, *, weight_decay: float = 1e-3, noise_std: float = 1e-3) -> None:
+        self.weight_decay = checks.number("weight_decay", weight_decay, 0)
+        self.noise_std = checks.number("noise_std", noise_std, 0)
+        self._generators: list[torch.Generator] = []
+
+    def attach(self, network: Network) -> None:
+        """Take hold of the parameters; one generator a member, which outlives a restart."""
+        self._network = network
+        device = str(next(iter(network.params.values())).device)
+        self._generators = self._generators or [
+            seeding.generator(seed, seeding.Purpose.METHOD, device=device)
+            for seed in network.seeds()
+        ]
+
+    def before_step(self, batch: Batch) -> None:
+        """Add the penalty's gradient."""
+        if self.weight_decay:
+            add_decay(self._network.params.values(), self.weight_decay)
+
+    def after_step(self, batch: Batch) -> None:
+        """Add the noise."""
+        if self.noise_std:
+            for parameter in self._network.params.values():
+                parameter.add_(self._noise(parameter), alpha=self.noise_std)
+
+    def state_dict(self) -> dict[str, Any]:
+        """Return the generators."""
+        return {"generators": [generator.get_state() for generator in self._generators]}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Continue from `state`."""
+        for generator, saved in zip(self._generators, state["generators"], strict=True):
+            generator.set_state(saved.cpu())
+
+    def _noise(self, parameter: Tensor) -> Tensor:
+        noise = torch.empty_like(parameter)
+        members = noise if self._network.lead else noise[None]
+        for member, generator in zip(members, self._generators, strict=True):
+            member.normal_(generator=generator)
+        return noise

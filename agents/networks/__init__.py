@@ -1,0 +1,1 @@
+"""Networks that describe their hidden layers to the methods."""

@@ -1,0 +1,80 @@
+"""Optimizers by name: torch's own, and an Adam whose step count is kept for every element."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from continual_envs import checks
+
+
+def build(
+    name: str,
+    parameters: Iterable[Tensor],
+    *,
+    step_size: float,
+    momentum: float,
+    betas: tuple[float, float],
+) -> torch.optim.Optimizer:
+    """Return plain or momentum SGD ("sgd") or Adam ("adam", epsilon 1e-8).
+
+    Raises:
+        ValueError: an unknown name, a step size not above 0, or momentum or betas not in [0, 1).
+    """
+    checks.one_of("optimizer", name, ("sgd", "adam"))
+    checks.number("step_size", step_size, above=0)
+    checks.number("momentum", momentum, 0, below=1)
+    if not isinstance(betas, tuple | list) or len(betas) != 2:
+        raise ValueError(f"betas: {betas!r} is not allowed; give two numbers like [0.9, 0.999]")
+    first, second = (checks.number("betas", beta, 0, below=1) for beta in betas)
+    if name == "sgd":
+        return torch.optim.SGD(parameters, lr=step_size, momentum=momentum)
+    if momentum:
+        raise ValueError(f"momentum: {momentum!r} is not allowed with adam; set betas instead")
+    return torch.optim.Adam(parameters, lr=step_size, betas=(first, second))
+
+
+class ElementwiseAdam(torch.optim.Optimizer):
+    """Adam with bias correction by a step count of each element, so that part can start anew.
+
+    Textbook Adam otherwise: equal to torch's while nothing is reset. It is what the published code
+    of continual backprop uses ("AdamGnT"), since torch's Adam keeps one count a tensor.
+
+    Args:
+        parameters: what to optimise.
+        lr: step size.
+        betas: decay of the two moments.
+        eps: added to the root of the second moment.
+    """
+
+    def __init__(
+        self,
+        parameters: Any,
+        lr: float,
+        betas: tuple[float, float] = (0.9, 0.999),
+        eps: float = 1e-8,
+    ) -> None:
+        super().__init__(parameters, {"lr": lr, "betas": betas, "eps": eps})
+
+    @torch.no_grad()
+    def step(self, closure: Any = None) -> None:  # type: ignore[override]
+        """Take one step along the gradients."""
+        for group in self.param_groups:
+            first, second = group["betas"]
+            for parameter in group["params"]:
+                if parameter.grad is None:
+                    continue
+                state = self.state[parameter]
+                if not state:
+                    # Not "step": torch loads a slot of that name without moving it to the device.
+                    for slot in ("steps", "exp_avg", "exp_avg_sq"):
+                        state[slot] = torch.zeros_like(parameter)
+                step, mean, square = state["steps"], state["exp_avg"], state["exp_avg_sq"]
+                step += 1
+                mean.lerp_(parameter.grad, 1 - first)
+                square.mul_(second).addcmul_(parameter.grad, parameter.grad, value=1 - second)
+                root = (square / (1 - second**step)).sqrt_().add_(group["eps"])
+                parameter.addcdiv_(mean / (1 - first**step), root, value=-group["lr"])

@@ -1,0 +1,139 @@
+"""Agents by name: ours, compositions of ours, installed plugins and `module:attribute`.
+
+A factory is a callable `f(observation_space, action_space, *, seed, device="cpu", **settings)`.
+Its keyword-only parameters with defaults are the agent's settings; nothing else needs to be said.
+A distribution offers one by an entry point of the group `continual_envs.agents`.
+"""
+
+from __future__ import annotations
+
+import importlib
+import inspect
+from collections.abc import Callable
+from importlib import metadata
+from typing import Any
+
+from continual_envs import checks
+
+GROUP = "continual_envs.agents"
+REFERENCES = ("fresh", "linear")
+
+BASES = ("backprop", "adam", "linear")
+METHODS = {
+    "fresh": "agents.methods.fresh:Fresh",
+    "l2": "agents.methods.l2:L2",
+    "shrink-perturb": "agents.methods.shrink_perturb:ShrinkPerturb",
+    "dropout": "agents.methods.dropout:Dropout",
+    "layer-norm": "agents.methods.layer_norm:LayerNorm",
+    "continual-backprop": "agents.methods.continual_backprop:ContinualBackprop",
+}
+
+Factory = Callable[..., Any]
+
+
+def plugins() -> dict[str, metadata.EntryPoint]:
+    """Return the installed plugins by name, without importing them."""
+    return {point.name: point for point in metadata.entry_points(group=GROUP)}
+
+
+def names() -> list[str]:
+    """Return every agent that can be named, ours first, without importing torch or a plugin."""
+    ours = [*BASES, *METHODS]
+    return ours + sorted(set(plugins()) - set(ours))
+
+
+def factory(name: str) -> Factory:
+    """Return the factory of an agent.
+
+    Args:
+        name: one of `names()`, parts of ours joined by "+" ("l2+continual-backprop"), or
+            "module:attribute".
+
+    Raises:
+        ValueError: there is no such agent, or a plugin cannot be loaded; one line names it.
+    """
+    if name in (*BASES, *METHODS) or "+" in name:
+        from agents.composition import Composition
+
+        parts = name.split("+")
+        for part in parts:
+            checks.one_of("agent", part, (*BASES, *METHODS))
+        return Composition(parts)
+    installed = plugins()
+    if ":" not in name:
+        checks.one_of("agent", name, names())
+    target = installed[name].value if name in installed else name
+    try:
+        module, _, attribute = target.partition(":")
+        loaded = importlib.import_module(module)
+        for step in attribute.split("."):
+            loaded = getattr(loaded, step)
+    except Exception as error:  # a plugin may fail in any way; it must say its own name
+        cause = " ".join(f"{type(error).__name__}: {error}".split())
+        raise ValueError(f"agent: {name!r} ({target}) cannot be loaded: {cause}") from error
+    if not callable(loaded):
+        raise ValueError(f"agent: {name!r} ({target}) is not callable; give a factory")
+    result: Factory = loaded
+    return result
+
+
+def parameters(name: str) -> dict[str, inspect.Parameter]:
+    """Return an agent's settings: its factory's keyword-only parameters but `seed` and `device`."""
+    build = factory(name)
+    try:
+        signature = inspect.signature(build, eval_str=True)
+    except NameError:  # annotations may be imported for type checkers only
+        signature = inspect.signature(build)
+    return {
+        key: parameter
+        for key, parameter in signature.parameters.items()
+        if parameter.kind is parameter.KEYWORD_ONLY and key not in ("seed", "device")
+    }
+
+
+def canonical(name: str, settings: dict[str, Any]) -> dict[str, Any]:
+    """Return `settings` under the names of the factory's signature.
+
+    In a composition a setting may be written `part.setting`, and must be if two parts have it.
+
+    Raises:
+        ValueError: an unknown or ambiguous setting, or one given twice.
+    """
+    build, known = factory(name), parameters(name)
+    result: dict[str, Any] = {}
+    for key, value in settings.items():
+        if hasattr(build, "canonical"):
+            public = build.canonical(key)
+        else:
+            public = checks.one_of(f"setting of {name}", key, known)
+        if public in result:
+            raise ValueError(f"{key}: given twice; give it once")
+        result[public] = value
+    return result
+
+
+def make(
+    name: str,
+    observation_space: Any,
+    action_space: Any,
+    *,
+    seed: int,
+    device: str = "cpu",
+    **settings: Any,
+) -> Any:
+    """Build an agent or learner for the spaces of a problem.
+
+    Args:
+        name: see `factory`.
+        observation_space: of the problem.
+        action_space: of the problem.
+        seed: keys everything random in the agent.
+        device: a torch device name.
+        **settings: see `parameters`.
+
+    Raises:
+        ValueError: an unknown name or setting, or a value that is not allowed.
+    """
+    settings = canonical(name, settings)
+    build = factory(name)
+    return build(observation_space, action_space, seed=seed, device=device, **settings)

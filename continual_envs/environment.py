@@ -1,0 +1,399 @@
+"""Streams as Gymnasium environments: one learner (`StreamEnv`) or several (`StreamVectorEnv`)."""
+
+from __future__ import annotations
+
+import functools
+import importlib
+import inspect
+from collections.abc import Callable, Sequence
+from typing import Any, Literal
+
+import gymnasium as gym
+import numpy as np
+from gymnasium import spaces
+from gymnasium.vector import AutoresetMode
+from gymnasium.vector.utils import batch_space
+from numpy.typing import NDArray
+
+from continual_envs import checks
+from continual_envs.core import Chunk, Clock, Stream
+
+Disclosure = Literal["hidden", "signalled", "identified"]
+Inputs = NDArray[np.float32]
+READ_AHEAD = 4096  # examples copied at once: what makes `step` cheap
+
+
+class StreamEnv(gym.Env[Inputs, Any]):
+    """A stream as an environment: predict the target of what is shown, then be told it.
+
+    Observation: inputs, float32, shape (d,), or (B, d) with `batch_size=B`.
+    Action: the prediction: a class (Discrete, or MultiDiscrete of B), or values, shape (1,) or (B,).
+    `step(prediction for x_t)` returns x_{t+1}, the reward for x_t (1/0 correct or minus the squared
+    error; a batch's mean) and `info["target"]`, the target of x_t. `terminated` is always False.
+
+    Args:
+        stream: a Stream subclass or its "module:Class".
+        batch_size: examples a step; None shows one example without a batch axis.
+        num_tasks: truncate after so many tasks; None never ends.
+        disclosure: "hidden" tells nothing of tasks; "signalled" adds `info["task_switch"]`, true
+            when the returned observation is the first of a new task; "identified" also
+            `info["task"]`.
+        **settings: keyword arguments of the stream.
+
+    Raises:
+        ValueError: a setting is unknown or out of range; one line says which.
+    """
+
+    metadata: dict[str, Any] = {"render_modes": []}
+
+    def __init__(
+        self,
+        stream: str | type[Stream],
+        *,
+        batch_size: int | None = None,
+        num_tasks: int | None = None,
+        disclosure: Disclosure = "hidden",
+        **settings: Any,
+    ) -> None:
+        self._reel = Reel(stream, 1, batch_size, num_tasks, disclosure, settings)
+        self.observation_space, self.action_space = _spaces(self.stream, batch_size)
+
+    @property
+    def stream(self) -> Stream:
+        """The stream being read."""
+        return self._reel.streams[0]
+
+    @property
+    def clock(self) -> Clock:
+        """Where the stream stands; for the recorder, never for the agent."""
+        return self._reel.clock
+
+    @property
+    def batch_size(self) -> int | None:
+        """Examples a step, or None for one without a batch axis."""
+        return self._reel.batch_size
+
+    def reset(
+        self, *, seed: int | None = None, options: dict[str, Any] | None = None
+    ) -> tuple[Inputs, dict[str, Any]]:
+        """Start stream `seed` at task 0; without a seed, draw the seed of a new stream."""
+        super().reset(seed=seed)
+        self._reel.start(_stream_seed(self.np_random, seed), 0)
+        return self.observe(), self._reel.disclosed()
+
+    def step(self, action: Any) -> tuple[Inputs, float, bool, bool, dict[str, Any]]:
+        """Score the prediction of the present example(s) and show the next; see the class.
+
+        The last step of `num_tasks` tasks returns the last observation again, with `truncated=True`.
+
+        Raises:
+            ValueError: the action has the wrong shape.
+            RuntimeError: the stream has ended.
+        """
+        predictions = np.asarray(action)
+        if predictions.shape != self.action_space.shape:
+            raise ValueError(
+                f"action: shape {predictions.shape} is not allowed; give {self.action_space.shape}"
+            )
+        targets = self._reel.targets()[0]
+        value = rewards(predictions.reshape(-1), targets, self.stream.classes).mean()
+        truncated = self._reel.advance()
+        shown = self._reel.inputs()
+        scalar = self.batch_size is None and self.stream.classes is not None
+        info = {"target": targets[0] if scalar else targets.copy(), **self._reel.disclosed()}
+        return self._unbatch(shown[0]), float(value), False, truncated, info
+
+    def observe(self) -> Inputs:
+        """Return the present observation again, as after `load_state_dict`."""
+        return self._unbatch(self._reel.inputs()[0])
+
+    def read(self, n: int) -> Chunk:
+        """Return the next `n` examples as a chunk and move the clock past them, as steps would.
+
+        Raises:
+            ValueError: `n` is not a multiple of the batch size or passes the end of the stream.
+        """
+        return self._reel.read(n)
+
+    def state_dict(self) -> dict[str, Any]:
+        """Return the position and generator as plain numbers and strings."""
+        return {**self._reel.state_dict(), "np_random": self.np_random.bit_generator.state}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Stand where `state` was taken; needs no reset before."""
+        self.np_random.bit_generator.state = state["np_random"]
+        self._reel.load_state_dict(state)
+
+    def _unbatch(self, inputs: Inputs) -> Inputs:
+        return inputs[0] if self.batch_size is None else inputs
+
+
+class StreamVectorEnv(gym.vector.VectorEnv[Inputs, Any, NDArray[Any]]):
+    """Several members of one problem in one array; member i of seed s is the stream of seed s + i.
+
+    Everything is as in `StreamEnv` with a leading axis of `num_envs`. All members switch task
+    together, so `clock` is one clock. Nothing ever ends but a finite stream, so there is nothing to
+    reset: autoreset is DISABLED and a step after truncation raises.
+    """
+
+    metadata: dict[str, Any] = {"render_modes": [], "autoreset_mode": AutoresetMode.DISABLED}
+
+    def __init__(
+        self,
+        stream: str | type[Stream],
+        num_envs: int = 1,
+        *,
+        batch_size: int | None = None,
+        num_tasks: int | None = None,
+        disclosure: Disclosure = "hidden",
+        **settings: Any,
+    ) -> None:
+        self.num_envs = checks.integer("num_envs", num_envs, 1)
+        self._reel = Reel(stream, num_envs, batch_size, num_tasks, disclosure, settings)
+        single = _spaces(self.streams[0], batch_size)
+        self.single_observation_space, self.single_action_space = single
+        self.observation_space, self.action_space = (batch_space(s, num_envs) for s in single)
+
+    @property
+    def streams(self) -> Sequence[Stream]:
+        """The members' streams."""
+        return self._reel.streams
+
+    @property
+    def clock(self) -> Clock:
+        """Where every member stands."""
+        return self._reel.clock
+
+    def reset(  # type: ignore[override]  # Gymnasium also allows a list of seeds
+        self, *, seed: int | None = None, options: dict[str, Any] | None = None
+    ) -> tuple[Inputs, dict[str, Any]]:
+        """Start the streams `seed`, `seed + 1`, ... at task 0."""
+        super().reset(seed=seed)
+        self._reel.start(_stream_seed(self.np_random, seed), 0)
+        return self._unbatch(self._reel.inputs()), self._info()
+
+    def step(
+        self, actions: Any
+    ) -> tuple[Inputs, NDArray[Any], NDArray[Any], NDArray[Any], dict[str, Any]]:
+        """Score every member's prediction and show the next examples."""
+        predictions = np.asarray(actions)
+        if predictions.shape != self.action_space.shape:
+            raise ValueError(
+                f"actions: shape {predictions.shape} is not allowed; give {self.action_space.shape}"
+            )
+        targets = self._reel.targets()
+        classes = self.streams[0].classes
+        values = rewards(predictions.reshape(targets.shape), targets, classes).mean(axis=1)
+        truncated = self._reel.advance()
+        shown = self._reel.inputs()
+        scalar = self._reel.batch_size is None and classes is not None
+        info = self._info(target=(targets[:, 0] if scalar else targets).copy())
+        ended = np.full(self.num_envs, truncated)
+        return self._unbatch(shown), values, np.zeros_like(ended), ended, info
+
+    def state_dict(self) -> dict[str, Any]:
+        """Return the position and generator as plain numbers and strings."""
+        return {**self._reel.state_dict(), "np_random": self.np_random.bit_generator.state}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Stand where `state` was taken; needs no reset before."""
+        self.np_random.bit_generator.state = state["np_random"]
+        self._reel.load_state_dict(state)
+
+    def _info(self, **entries: Any) -> dict[str, Any]:
+        """Return entries in Gymnasium's vector form: an array and a mask `_key` of who has it."""
+        for key, value in self._reel.disclosed().items():
+            entries[key] = np.full(self.num_envs, value)
+        everyone = np.ones(self.num_envs, dtype=bool)
+        return entries | {f"_{key}": everyone for key in entries}
+
+    def _unbatch(self, inputs: Inputs) -> Inputs:
+        return inputs[:, 0] if self._reel.batch_size is None else inputs
+
+
+class Reel:
+    """Members' streams read in step, some steps ahead: the inside of both environments."""
+
+    def __init__(
+        self,
+        stream: str | type[Stream],
+        members: int,
+        batch_size: int | None,
+        num_tasks: int | None,
+        disclosure: Disclosure,
+        settings: dict[str, Any],
+    ) -> None:
+        self.batch_size = batch_size
+        self.size = 1 if batch_size is None else checks.integer("batch_size", batch_size, 1)
+        self.num_tasks = None if num_tasks is None else checks.integer("num_tasks", num_tasks, 1)
+        levels = ("hidden", "signalled", "identified")
+        self.disclosure = checks.one_of("disclosure", disclosure, levels)
+        self._make = _factory(stream, self.size, settings)
+        self.streams = [self._make(seed) for seed in range(members)]
+        self._position = 0
+        self._started = False
+        self._ahead = max(1, min(256, READ_AHEAD // (members * self.size)))
+        self._block_start = 0
+        self._inputs: Inputs = np.empty(0, dtype=np.float32)
+        self._targets: NDArray[Any] = np.empty(0)
+
+    @property
+    def clock(self) -> Clock:
+        task, example = divmod(self._position, self.streams[0].examples_per_task)
+        return Clock(task, example, self._position)
+
+    def start(self, seed: int, position: int) -> None:
+        """Stand at `position` of the streams `seed`, `seed + 1`, ..."""
+        if seed != self.streams[0].seed:
+            self.streams = [self._make(seed + i) for i in range(len(self.streams))]
+        self._position, self._started = position, True
+        self._inputs = self._inputs[:0]
+
+    def inputs(self) -> Inputs:
+        """Return a copy of the present inputs, or of the last ones at the end: (members, B, d)."""
+        row = self._row()  # may replace the block
+        return self._inputs[row].copy()
+
+    def targets(self) -> NDArray[Any]:
+        """Return the present targets, shape (members, B)."""
+        self._require_running()
+        row = self._row()
+        return self._targets[row]
+
+    def advance(self) -> bool:
+        """Move one step on; return whether a finite stream has now ended."""
+        self._position += self.size
+        return self._ended()
+
+    def read(self, n: int) -> Chunk:
+        """Return the next `n` examples of the only member and move past them."""
+        self._require_running()
+        checks.integer("n", n, 1)
+        if n % self.size:
+            raise ValueError(f"n: {n} is not allowed; give a multiple of batch_size={self.size}")
+        if self.num_tasks is not None:
+            left = self.num_tasks * self.streams[0].examples_per_task - self._position
+            if n > left:
+                raise ValueError(f"n: {n} is not allowed; num_tasks={self.num_tasks} leaves {left}")
+        chunk = self.streams[0].chunk(self._position, n)
+        self._position += n
+        return chunk
+
+    def disclosed(self) -> dict[str, Any]:
+        """Return what the level of disclosure tells of the present observation."""
+        if self.disclosure == "hidden":
+            return {}
+        clock, ended = self.clock, self._ended()  # at the end the last observation is shown again
+        switch = clock.example == 0 and clock.task > 0 and not ended
+        info: dict[str, Any] = {"task_switch": switch}
+        return info if self.disclosure == "signalled" else {**info, "task": clock.task - ended}
+
+    def state_dict(self) -> dict[str, Any]:
+        seed = self.streams[0].seed
+        return {"stream_seed": seed, "position": self._position, "started": self._started}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        self.start(state["stream_seed"], state["position"])
+        self._started = state["started"]
+
+    def _row(self) -> int:
+        """Return the row of the block that holds the present step, reading ahead if needed."""
+        self._require_started()
+        position = self._position - self.size * self._ended()
+        row = (position - self._block_start) // self.size
+        if not 0 <= row < len(self._inputs):
+            self._fill(position)
+            row = 0
+        return row
+
+    def _fill(self, position: int) -> None:
+        steps, size = self._ahead, self.size
+        for member, stream in enumerate(self.streams):
+            chunk = stream.chunk(position, steps * size)
+            if member == 0:
+                lead = (steps, len(self.streams), size)
+                self._inputs = np.empty((*lead, *stream.inputs_shape), dtype=np.float32)
+                self._targets = np.empty(lead, dtype=chunk.targets.dtype)
+            self._inputs[:, member] = chunk.examples().reshape(steps, size, *stream.inputs_shape)
+            self._targets[:, member] = chunk.targets.reshape(steps, size)
+        self._block_start = position
+
+    def _ended(self) -> bool:
+        return self.num_tasks is not None and self.clock.task >= self.num_tasks
+
+    def _require_started(self) -> None:
+        if not self._started:
+            raise gym.error.ResetNeeded("call reset before step")
+
+    def _require_running(self) -> None:
+        self._require_started()
+        if self._ended():
+            raise RuntimeError(f"step: the stream ended after num_tasks={self.num_tasks} tasks")
+
+
+def rewards(
+    predictions: NDArray[Any], targets: NDArray[Any], classes: int | None
+) -> NDArray[np.float64]:
+    """Return 1/0 for correct labels, or minus the squared error, of each example."""
+    if classes is not None:
+        return (predictions == targets).astype(np.float64)
+    return -((predictions.astype(np.float64) - targets) ** 2)
+
+
+def parameters(stream: str | type[Stream]) -> dict[str, inspect.Parameter]:
+    """Return the settings of a problem: those of its stream, then those of every environment."""
+    own = dict(inspect.signature(_resolve(stream), eval_str=True).parameters)
+    shared = dict(inspect.signature(StreamEnv, eval_str=True).parameters)
+    for name in ("seed", "stream", "settings"):
+        own.pop(name, None)
+        shared.pop(name, None)
+    return own | shared
+
+
+def _resolve(stream: str | type[Stream]) -> type[Stream]:
+    if not isinstance(stream, str):
+        return stream
+    module, _, name = stream.partition(":")
+    resolved: type[Stream] = getattr(importlib.import_module(module), name)
+    return resolved
+
+
+def _factory(
+    stream: str | type[Stream], size: int, settings: dict[str, Any]
+) -> Callable[[int], Stream]:
+    """Return seed -> stream; a task length left to the stream is cut to whole batches."""
+    kind = _resolve(stream)
+    known = parameters(kind)
+    if "render_mode" in settings:  # the error by which Stable-Baselines3 learns there is none
+        raise TypeError("got an unexpected keyword argument 'render_mode'")
+    for name in settings:
+        checks.one_of("setting", name, known)
+    natural = kind(0, **settings).examples_per_task
+    if natural < size:
+        raise ValueError(f"batch_size: {size} is not allowed; a task has {natural} examples")
+    if natural % size and settings.get("examples_per_task") is None:
+        settings = {**settings, "examples_per_task": natural // size * size}
+    elif natural % size:
+        raise ValueError(
+            f"examples_per_task: {natural} is not allowed; give a multiple of batch_size={size}"
+        )
+    return functools.partial(kind, **settings)
+
+
+def _spaces(stream: Stream, batch_size: int | None) -> tuple[spaces.Box, spaces.Space[Any]]:
+    lead = () if batch_size is None else (batch_size,)
+    low, high = stream.input_range
+    observation = spaces.Box(low, high, (*lead, *stream.inputs_shape), np.float32)
+    if stream.classes is None:
+        limit = stream.limit
+        return observation, spaces.Box(-limit, limit, (batch_size or 1,), np.float32)
+    if batch_size is None:
+        return observation, spaces.Discrete(stream.classes)
+    return observation, spaces.MultiDiscrete([stream.classes] * batch_size)
+
+
+def _stream_seed(generator: np.random.Generator, seed: int | None) -> int:
+    """Return `seed`, or a new one: raw words, whose stream numpy promises across versions."""
+    if seed is not None:
+        return seed
+    return int(generator.bit_generator.random_raw()) >> 33  # type: ignore[attr-defined]

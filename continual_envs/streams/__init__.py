@@ -1,0 +1,1 @@
+"""Supervised problems, one a file."""

@@ -1,0 +1,24 @@
+"""From runs to a plasticity score with honest intervals and one readable report.
+
+Everything the command line does is a function here: `run`, `study`, `load`, `score`, `report`, and
+the wrapper `Record` for loops that are not ours. Imported on first use, since torch takes seconds.
+"""
+
+from importlib import import_module
+from typing import Any
+
+_HOME = {
+    "run": "evaluation.api",
+    "study": "evaluation.api",
+    "load": "evaluation.runs",
+    "score": "evaluation.scores",
+    "report": "evaluation.report",
+    "Record": "evaluation.record",
+}
+__all__ = list(_HOME)
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOME:
+        raise AttributeError(f"module 'evaluation' has no attribute {name!r}")
+    return getattr(import_module(_HOME[name]), name)

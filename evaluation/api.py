@@ -1,0 +1,134 @@
+"""The Python interface to running: one agent on one problem, or a whole study."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from evaluation import executors
+from evaluation.config import RunConfig, configure
+from evaluation.executors import Cell, Monitor
+from evaluation.studies import load_study
+
+
+def run(
+    problem: str,
+    agent: str,
+    *,
+    settings: dict[str, Any] | None = None,
+    problem_settings: dict[str, Any] | None = None,
+    seeds: Sequence[int] = (0,),
+    tasks: int | None = None,
+    preset: str = "laptop",
+    engine: str = "auto",
+    device: str = "cpu",
+    measure_every: int = 1,
+    jobs: int = 1,
+    out: str | Path = "runs",
+    monitor: Monitor | None = None,
+) -> list[Path]:
+    """Run an agent on a problem, one run a seed; run again to resume or, with more tasks, go on.
+
+    Args:
+        problem: environment id; ours may be given without "continual_envs/".
+        agent: one of `agents.names()`, a composition ("l2+layer-norm") or "module:attribute".
+        settings: of the agent.
+        problem_settings: of the problem.
+        seeds: each seeds a stream and an agent.
+        tasks: complete tasks; default that of the preset.
+        preset: "laptop" or "paper".
+        engine: "auto" or "torch".
+        device: a torch device.
+        measure_every: measure at the start of every so many tasks; 0 never.
+        jobs: processes.
+        out: where run folders go.
+        monitor: is told of progress.
+
+    Returns:
+        The run folders.
+
+    Raises:
+        ValueError: bad input; nothing has been written.
+        RuntimeError: a run failed.
+    """
+    configs = configure(
+        problem,
+        agent,
+        settings=settings,
+        problem_settings=problem_settings,
+        seeds=list(seeds),
+        tasks=tasks,
+        preset=preset,
+        engine=engine,
+        device=device,
+        measure_every=measure_every,
+    )
+    return execute(configs, out, jobs, monitor)
+
+
+def study(
+    name_or_file: str | Path,
+    *,
+    out: str | Path = "runs",
+    jobs: int = 1,
+    tuning: bool = False,
+    monitor: Monitor | None = None,
+) -> list[Path]:
+    """Run every cell of a study that is not done yet.
+
+    Args:
+        name_or_file: one of `evaluation.studies.names()`, or a TOML file.
+        out: where run folders go.
+        jobs: processes.
+        tuning: run the settings that were tried, on the tuning seeds, instead of the arms.
+        monitor: is told of progress.
+
+    Returns:
+        The run folders.
+
+    Raises:
+        ValueError: bad input; nothing has been written.
+        RuntimeError: a run failed.
+    """
+    loaded = load_study(name_or_file)
+    return execute(loaded.tuning() if tuning else loaded.cells(), out, jobs, monitor)
+
+
+def execute(
+    configs: Sequence[RunConfig], out: str | Path, jobs: int, monitor: Monitor | None
+) -> list[Path]:
+    """Check every cell and its folder, then run them; see `run`."""
+    cells = check(configs, out, jobs)
+    executors.execute(cells, min(jobs, len(cells)), monitor)
+    return [folder for _, folder in cells]
+
+
+def check(configs: Sequence[RunConfig], out: str | Path, jobs: int) -> list[Cell]:
+    """Return the cells with their folders after everything that can be refused was checked.
+
+    Builds each distinct problem and agent once and reads the folders that exist; writes nothing.
+    """
+    from continual_envs import checks
+    from evaluation.loop import Life, resumable
+
+    checks.integer("jobs", jobs, 1)
+    check_writable("out", Path(out))
+    cells = [(config, config.folder(out)) for config in configs]
+    seen = set()
+    for config, folder in cells:
+        if config.settings_hash not in seen:
+            seen.add(config.settings_hash)
+            Life(config)
+        resumable(config, folder)
+    return cells
+
+
+def check_writable(field: str, folder: Path) -> None:
+    """Refuse a folder that cannot be made or written to, without making it."""
+    for existing in (folder, *folder.absolute().parents):
+        if existing.exists():
+            if existing.is_dir() and os.access(existing, os.W_OK):
+                return
+            raise ValueError(f"{field}: {folder} cannot be written ({existing} forbids it)")

@@ -1,0 +1,309 @@
+"""The command line: `continual-envs`. Every command is also a function of the package."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NoReturn
+
+from continual_envs import checks
+
+if TYPE_CHECKING:
+    from evaluation.config import RunConfig
+
+COMMANDS = ("list", "run", "study", "report", "score", "export", "data", "check-agent")
+KINDS = ("problems", "agents", "methods", "studies")
+
+
+class Parser(argparse.ArgumentParser):
+    """Complains in one line and exits with code 2."""
+
+    def error(self, message: str) -> NoReturn:
+        """Print the complaint."""
+        self.exit(2, f"{self.prog}: {' '.join(message.split())}\n")
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the command line.
+
+    Args:
+        arguments: default those of the process.
+
+    Returns:
+        0, or 1 if a run or a check failed, or 2 for bad input.
+    """
+    parser = build_parser()
+    given = list(sys.argv[1:] if arguments is None else arguments)
+    if given and not given[0].startswith("-") and given[0] not in _commands():
+        return _refuse(parser.prog, ValueError(_complaint("command", given[0], _commands())))
+    parsed = parser.parse_args(given)
+    try:
+        code: int = parsed.action(parsed)
+        return code
+    except (ValueError, FileNotFoundError, PermissionError, NotADirectoryError) as error:
+        return _refuse(parser.prog, error)
+    except RuntimeError as error:
+        import traceback
+
+        if error.__cause__ is not None:
+            traceback.print_exception(error.__cause__)
+        print(f"{parser.prog}: {error}", file=sys.stderr)
+        return 1
+    except KeyboardInterrupt:
+        print(f"{parser.prog}: stopped; run the same command again to go on", file=sys.stderr)
+        return 130
+
+
+def build_parser() -> argparse.ArgumentParser:
+    """Return the parser of all commands."""
+    parser = Parser(prog="continual-envs", description="Measure loss of plasticity.")
+    commands = parser.add_subparsers(metavar="COMMAND", required=True, parser_class=Parser)
+
+    def command(name: str, action: Callable[[Any], int], help: str) -> argparse.ArgumentParser:
+        added = commands.add_parser(name, help=help, description=help, allow_abbrev=False)
+        added.set_defaults(action=action)
+        return added
+
+    sub = command("list", _list, "Show what can be named.")
+    sub.add_argument("kind", nargs="?", metavar="KIND", help=", ".join(KINDS))
+    sub.add_argument("-v", "--verbose", action="store_true", help="show settings and defaults")
+
+    sub = command("run", _run, "Run an agent on a problem, or go on with it.")
+    sub.add_argument("problem", metavar="PROBLEM")
+    sub.add_argument("--agent", required=True, metavar="NAME")
+    sub.add_argument("--set", nargs="+", default=[], metavar="KEY=VALUE", action="extend")
+    sub.add_argument("--problem-set", nargs="+", default=[], metavar="KEY=VALUE", action="extend")
+    sub.add_argument("--seeds", default="0", help="0:5 is 0 to 4; 0,3,7 is a list")
+    sub.add_argument("--tasks", type=int, metavar="N", help="horizon; a larger one goes on")
+    sub.add_argument("--preset", default="laptop", help="laptop or paper")
+    sub.add_argument("--engine", default="auto", help="auto or torch")
+    sub.add_argument("--device", default="cpu")
+    sub.add_argument("--measure-every", type=int, default=1, metavar="N", help="in tasks; 0 never")
+    _add_execution(sub)
+
+    sub = command("study", _study, "Run a study, or go on with it, and report.")
+    sub.add_argument("study", metavar="NAME_OR_FILE")
+    sub.add_argument("--dry-run", action="store_true", help="print the runs and do nothing")
+    sub.add_argument("--tuning", action="store_true", help="run what was tried in tuning instead")
+    _add_execution(sub)
+
+    sub = command("report", _report, "Write one page from run folders.")
+    sub.add_argument("dirs", nargs="+", metavar="DIR")
+    sub.add_argument("--out", default="report.html", metavar="FILE.html")
+
+    sub = command("score", _score, "Print the scores of run folders.")
+    sub.add_argument("dirs", nargs="+", metavar="DIR")
+    sub.add_argument("--json", action="store_true")
+
+    sub = command("export", _export, "Write one row per run and task.")
+    sub.add_argument("dirs", nargs="+", metavar="DIR")
+    sub.add_argument("--out", required=True, metavar="FILE.csv")
+
+    sub = command("data", _data, "Say where data sets are, fetch or verify them.")
+    sub.add_argument("what", nargs="?", default="list", metavar="list|fetch|verify")
+    sub.add_argument("name", nargs="?", metavar="NAME")
+
+    sub = command("check-agent", _check_agent, "Check that an agent keeps the contract.")
+    sub.add_argument("name", metavar="NAME")
+    sub = command("check-problem", _check_problem, "Check that a problem keeps the contract.")
+    sub.add_argument("id", metavar="ID")
+    return parser
+
+
+def _commands() -> list[str]:
+    return [*COMMANDS, "check-problem"]
+
+
+def _add_execution(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--jobs", type=int, default=1, metavar="N", help="processes")
+    parser.add_argument("--out", default="runs", metavar="DIR")
+
+
+def _complaint(field: str, value: str, allowed: Sequence[str]) -> str:
+    try:
+        checks.one_of(field, value, allowed)
+    except ValueError as error:
+        return str(error)
+    return ""
+
+
+def _refuse(program: str, error: BaseException) -> int:
+    print(f"{program}: {' '.join(str(error).split())}", file=sys.stderr)
+    return 2
+
+
+def _list(parsed: argparse.Namespace) -> int:
+    from evaluation.listing import listing
+
+    if parsed.kind:
+        checks.one_of("kind", parsed.kind, KINDS)
+    for line in listing(parsed.kind, parsed.verbose):
+        print(line)
+    return 0
+
+
+def _assignments(texts: Sequence[str]) -> dict[str, Any]:
+    from evaluation.config import parse_assignment
+
+    result: dict[str, Any] = {}
+    for key, value in map(parse_assignment, texts):
+        if key in result:
+            raise ValueError(f"setting: {key} is given twice; give it once")
+        result[key] = value
+    return result
+
+
+def _run(parsed: argparse.Namespace) -> int:
+    from evaluation.config import configure, parse_seeds
+
+    configs = configure(
+        parsed.problem,
+        parsed.agent,
+        settings=_assignments(parsed.set),
+        problem_settings=_assignments(parsed.problem_set),
+        seeds=parse_seeds(parsed.seeds),
+        tasks=parsed.tasks,
+        preset=parsed.preset,
+        engine=parsed.engine,
+        device=parsed.device,
+        measure_every=parsed.measure_every,
+    )
+    folders = _execute(configs, parsed.out, parsed.jobs)
+    _print_scores(folders)
+    for folder in folders:
+        print(folder)
+    return 0
+
+
+def _study(parsed: argparse.Namespace) -> int:
+    from evaluation.studies import load_study
+
+    study = load_study(parsed.study)
+    configs = study.tuning() if parsed.tuning else study.cells()
+    if not configs:
+        raise ValueError(f"study: {parsed.study} has tried nothing in tuning")
+    if parsed.dry_run:
+        for config in configs:
+            print(config.folder(parsed.out), config.tasks, "tasks")
+        print(f"{len(configs)} runs; nothing done")
+        return 0
+    folders = _execute(configs, parsed.out, parsed.jobs)
+    _print_scores(folders)
+    if not parsed.tuning:
+        from evaluation.report import report
+
+        page = report(folders, Path(parsed.out) / f"{study.title}.html", study.title)
+        print(f"report: {page}")
+    return 0
+
+
+def _execute(configs: Sequence[RunConfig], out: str, jobs: int) -> list[Path]:
+    """Check all, run all with progress shown, and return the run folders."""
+    from rich.console import Console
+
+    from evaluation import api, executors
+    from evaluation.progress import Bars
+
+    cells = api.check(configs, out, jobs)
+    for _, folder in cells:
+        unfinished = (folder / "config.json").exists() and not (folder / "result.json").exists()
+        if unfinished and not (folder / "checkpoint.pt").exists():
+            print(f"{folder}: no checkpoint; starts over", file=sys.stderr)
+    with Bars(configs, Console(stderr=True)) as bars:
+        executors.execute(cells, min(jobs, len(cells)), bars)
+    return [folder for _, folder in cells]
+
+
+def _print_scores(folders: Sequence[Path]) -> None:
+    from rich.console import Console
+
+    from evaluation.report.tables import rich_table
+    from evaluation.scores import load, score
+
+    Console().print(rich_table(score(load(*folders))))
+
+
+def _report(parsed: argparse.Namespace) -> int:
+    from evaluation.api import check_writable
+    from evaluation.report import report
+
+    check_writable("out", Path(parsed.out).parent)
+    print(report(parsed.dirs, parsed.out))
+    return 0
+
+
+def _score(parsed: argparse.Namespace) -> int:
+    from dataclasses import asdict
+
+    from evaluation.scores import load, score
+
+    if not parsed.json:
+        _print_scores([Path(folder) for folder in parsed.dirs])
+        return 0
+    print(json.dumps([asdict(one) for one in score(load(*parsed.dirs))], indent=1))
+    return 0
+
+
+def _export(parsed: argparse.Namespace) -> int:
+    from evaluation.api import check_writable
+    from evaluation.export import export_rows, write_csv
+    from evaluation.runs import load
+
+    check_writable("out", Path(parsed.out).parent)
+    write_csv(export_rows(load(*parsed.dirs)), Path(parsed.out))
+    print(parsed.out)
+    return 0
+
+
+def _data(parsed: argparse.Namespace) -> int:
+    from continual_envs import data
+
+    checks.one_of("data", parsed.what, ("list", "fetch", "verify"))
+    names = data.names() if parsed.name is None else (parsed.name,)
+    if parsed.what == "fetch" and parsed.name is None:
+        raise ValueError(f"data: fetch needs a name; give one of {', '.join(data.names())}")
+    for name in names:
+        if parsed.what == "list":
+            print(f"{name:15} {_where(name)}")
+        else:
+            location = (data.fetch if parsed.what == "fetch" else data.verify)(name)
+            print(f"{name:15} ok, {location.origin}: {location.files[0].parent}")
+    return 0
+
+
+def _where(name: str) -> str:
+    """Return where a data set is, or what is wrong with it."""
+    from continual_envs import data
+
+    try:
+        location = data.locate(name)
+    except (data.DataNotFound, data.DataCorrupt) as error:
+        return str(error)
+    if location is None:
+        return f"not here; continual-envs data fetch {name}"
+    return f"{location.origin}: {location.files[0].parent}"
+
+
+def _check_agent(parsed: argparse.Namespace) -> int:
+    from agents.testing import check_agent
+
+    return _print_faults(parsed.name, check_agent(parsed.name))
+
+
+def _check_problem(parsed: argparse.Namespace) -> int:
+    from continual_envs.testing import check_problem
+    from evaluation.config import problem_id
+
+    module, _, name = parsed.id.rpartition(":")
+    return _print_faults(parsed.id, check_problem(problem_id(name, module)))
+
+
+def _print_faults(name: str, faults: Sequence[str]) -> int:
+    for fault in faults:
+        print(f"{name}: {fault}")
+    if not faults:
+        print(f"{name}: keeps the contract")
+    return 1 if faults else 0

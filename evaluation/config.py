@@ -1,0 +1,271 @@
+"""What is run: names, settings and seeds, checked and expanded before anything is written."""
+
+from __future__ import annotations
+
+import importlib
+import inspect
+import json
+import types
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal, Union, get_args, get_origin
+
+import gymnasium as gym
+
+from agents import registry
+from continual_envs import checks
+from continual_envs.environment import parameters as stream_parameters
+from continual_envs.registration import NAMESPACE
+from evaluation import presets
+from evaluation.description import settings_hash
+
+Settings = Mapping[str, Any]
+
+
+@dataclass(frozen=True)
+class RunConfig:
+    """One cell of a study: one seed of one agent on one problem.
+
+    Attributes:
+        problem: registered environment id.
+        problem_settings: every setting of the problem.
+        agent: name, as `agents.registry.factory` takes it.
+        agent_settings: every setting of the agent.
+        seed: of the stream and of the agent.
+        tasks: the horizon: complete tasks to run. Not a setting; a larger one continues.
+        engine: "torch".
+        device: a torch device.
+        measure_every: measure at the start of every so many tasks; 0 never.
+        module: imported to register the problem, if it is not ours.
+    """
+
+    problem: str
+    problem_settings: dict[str, Any]
+    agent: str
+    agent_settings: dict[str, Any]
+    seed: int
+    tasks: int
+    engine: str = "torch"
+    device: str = "cpu"
+    measure_every: int = 1
+    module: str = ""
+
+    @property
+    def settings_hash(self) -> str:
+        """Twelve hexadecimal digits of problem, agent and their expanded settings."""
+        return settings_hash(
+            self.problem, self.problem_settings, self.agent, self.agent_settings
+        )
+
+    def folder(self, out: str | Path) -> Path:
+        """Return the run's folder under `out`."""
+        problem = self.problem.removeprefix(f"{NAMESPACE}/").replace("/", "_")
+        agent = self.agent.replace("/", "_").replace(":", ".")
+        return Path(out) / problem / f"{agent}-{self.settings_hash[:8]}" / f"seed-{self.seed}"
+
+
+def configure(
+    problem: str,
+    agent: str,
+    *,
+    settings: Settings | None = None,
+    problem_settings: Settings | None = None,
+    seeds: list[int] | None = None,
+    tasks: int | None = None,
+    preset: str = "laptop",
+    engine: str = "auto",
+    device: str = "cpu",
+    measure_every: int = 1,
+) -> list[RunConfig]:
+    """Return one checked and expanded cell a seed.
+
+    Args:
+        problem: environment id; ours may be given without "continual_envs/", another's as
+            "module:namespace/Name-v0".
+        agent: see `agents.registry.factory`.
+        settings: of the agent; the others come from the preset, then from the agent's defaults.
+        problem_settings: of the problem, likewise.
+        seeds: default 0.
+        tasks: horizon; default that of the preset.
+        preset: "laptop" or "paper": see `evaluation.presets`.
+        engine: "auto" or "torch".
+        device: "cpu", "cuda", "cuda:1", ...
+        measure_every: in tasks; 0 never.
+
+    Raises:
+        ValueError: anything unknown, of the wrong type or out of range.
+    """
+    module, _, problem = problem.rpartition(":")
+    problem = problem_id(problem, module)
+    chosen = presets.lookup(problem, preset)
+    known = problem_parameters(problem)
+    expanded = _expand(known, chosen.problem, dict(problem_settings or {}), f"setting of {problem}")
+    agent_known = registry.parameters(agent)
+    given = registry.canonical(agent, dict(settings or {}))
+    usual = presets.agent_settings(chosen, agent, agent_known)
+    agent_expanded = _expand(agent_known, usual, given, f"setting of {agent}")
+    checks.one_of("engine", engine, ("auto", "torch"))
+    tasks = chosen.tasks if tasks is None else tasks
+    return [
+        RunConfig(
+            problem=problem,
+            problem_settings=expanded,
+            agent=agent,
+            agent_settings=agent_expanded,
+            seed=checks.integer("seed", seed),
+            tasks=checks.integer("tasks", tasks, 1),
+            engine="torch",
+            device=check_device(device),
+            measure_every=checks.integer("measure_every", measure_every),
+            module=module,
+        )
+        for seed in (seeds or [0])
+    ]
+
+
+def problem_id(name: str, module: str = "") -> str:
+    """Return the registered id of a problem, which may be given without our namespace.
+
+    Args:
+        name: of the problem.
+        module: imported first, to register it.
+
+    Raises:
+        ValueError: there is no such problem or module.
+    """
+    if module:
+        try:
+            importlib.import_module(module)
+        except ImportError as error:
+            raise ValueError(f"problem: module {module!r} cannot be imported: {error}") from error
+    full = name if "/" in name else f"{NAMESPACE}/{name}"
+    if full not in gym.registry:
+        checks.one_of("problem", name, [id.removeprefix(f"{NAMESPACE}/") for id in problem_ids()])
+    if not _is_stream(full):
+        raise ValueError(f"problem: {name!r} is not a stream of tasks; see continual-envs list")
+    return full
+
+
+def problem_ids() -> list[str]:
+    """Return the ids of every registered stream of tasks."""
+    return [id for id in gym.registry if _is_stream(id)]
+
+
+def problem_parameters(problem: str) -> dict[str, inspect.Parameter]:
+    """Return the settings of a problem with the defaults of its registration."""
+    kwargs = gym.spec(problem).kwargs
+    known = stream_parameters(kwargs["stream"])
+    return {
+        name: parameter.replace(default=kwargs.get(name, parameter.default))
+        for name, parameter in known.items()
+    }
+
+
+def make_problem(config: RunConfig, privileged: bool) -> gym.Env[Any, Any]:
+    """Build the environment of a run; a privileged agent is told of switches of task."""
+    settings = dict(config.problem_settings)
+    if privileged and settings["disclosure"] == "hidden":
+        settings["disclosure"] = "signalled"
+    prefix = f"{config.module}:" if config.module else ""
+    return gym.make(prefix + config.problem, **settings)
+
+
+def parse_assignment(text: str) -> tuple[str, Any]:
+    """Split "key=value"; the value is a JSON scalar or list, a bare word is a string."""
+    key, separator, value = text.partition("=")
+    if not separator or not key:
+        raise ValueError(f"setting: {text!r} is not allowed; give key=value")
+    try:
+        return key, json.loads(value, parse_constant=_refuse_constant)
+    except json.JSONDecodeError:
+        return key, value
+
+
+def parse_seeds(text: str) -> list[int]:
+    """Return the seeds of "0:5" (0 to 4) or "0,3,7"."""
+    message = f"seeds: {text!r} is not allowed; give a range like 0:5 or a list like 0,3,7"
+    try:
+        if ":" in text:
+            first, last = (int(part) for part in text.split(":"))
+            seeds = list(range(first, last))
+        else:
+            seeds = [int(part) for part in text.split(",")]
+    except ValueError:
+        raise ValueError(message) from None
+    if not seeds or min(seeds) < 0 or len(set(seeds)) < len(seeds):
+        raise ValueError(message)
+    return seeds
+
+
+def check_device(name: str) -> str:
+    """Return `name` if torch can use it here, else raise a ValueError."""
+    import torch
+
+    count = torch.cuda.device_count()
+    allowed = ["cpu", *(["cuda"] if count else []), *(f"cuda:{i}" for i in range(count))]
+    if name not in allowed:
+        raise ValueError(f"device: {name!r} is not here; use one of {', '.join(allowed)}")
+    return name
+
+
+def _refuse_constant(text: str) -> Any:
+    raise ValueError(f"setting: {text} is not allowed; give a finite number")
+
+
+def _is_stream(id: str) -> bool:
+    return "stream" in gym.registry[id].kwargs
+
+
+def _expand(
+    known: Mapping[str, inspect.Parameter], usual: Settings, given: Settings, field: str
+) -> dict[str, Any]:
+    """Return every setting: given, else usual, else the default; all of the declared type."""
+    for name in given:
+        checks.one_of(field, name, known)
+    result = {}
+    for name, parameter in known.items():
+        if name in given:
+            result[name] = coerce(name, given[name], parameter.annotation)
+        elif name in usual:
+            result[name] = coerce(name, usual[name], parameter.annotation)
+        elif parameter.default is inspect.Parameter.empty:
+            raise ValueError(f"{name}: not given, and {field.removeprefix('setting of ')} needs it")
+        else:
+            result[name] = coerce(name, parameter.default, parameter.annotation)
+    return result
+
+
+def coerce(field: str, value: Any, annotation: Any) -> Any:
+    """Return `value` as what a parameter's annotation declares; tuples become lists (JSON's).
+
+    Raises:
+        ValueError: it is not of that type.
+    """
+    if annotation is inspect.Parameter.empty or annotation is Any:
+        return list(value) if isinstance(value, tuple) else value
+    origin, arguments = get_origin(annotation), get_args(annotation)
+    if origin is Literal:
+        return checks.one_of(field, value, [str(argument) for argument in arguments])
+    if origin in (Union, types.UnionType):
+        if value is None and type(None) in arguments:
+            return None
+        (inner,) = [argument for argument in arguments if argument is not type(None)][:1]
+        return coerce(field, value, inner)
+    if origin in (tuple, list) or annotation in (tuple, list):
+        if not isinstance(value, tuple | list):
+            raise ValueError(f"{field}: {value!r} is not allowed; give a list like [1, 2]")
+        if not arguments:
+            return list(value)
+        kinds = [arguments[0]] * len(value) if arguments[-1] is ... else list(arguments)
+        if origin is list:
+            kinds = [arguments[0]] * len(value)
+        if len(kinds) != len(value):
+            raise ValueError(f"{field}: {value!r} is not allowed; give {len(kinds)} values")
+        return [coerce(field, item, kind) for item, kind in zip(value, kinds, strict=True)]
+    if annotation is float and isinstance(value, int) and not isinstance(value, bool):
+        return float(value)
+    if annotation in (int, bool, str, float) and type(value) is not annotation:
+        names = {int: "a whole number", float: "a number", bool: "true or false", str: "a word"}
+        raise ValueError(f"{field}: {value!r} is not allowed; give {names[annotation]}")
+    return value

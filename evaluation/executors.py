@@ -1,0 +1,143 @@
+"""Spreading runs over processes, one torch thread each, with live progress."""
+
+from __future__ import annotations
+
+import contextlib
+import multiprocessing
+import queue
+import signal
+import time
+from collections.abc import Iterator, Sequence
+from concurrent.futures import Future, ProcessPoolExecutor
+from concurrent.futures import wait as wait_for
+from pathlib import Path
+from typing import Any, Protocol
+
+from evaluation.config import RunConfig
+
+Cell = tuple[RunConfig, Path]
+
+
+class Monitor(Protocol):
+    """Is told how far every cell is."""
+
+    def update(self, cell: int, tasks: float) -> None:
+        """Take note that `tasks` tasks of cell number `cell` are done."""
+
+
+class Silent:
+    """Shows nothing."""
+
+    def update(self, cell: int, tasks: float) -> None:
+        """Do nothing."""
+
+
+def execute(cells: Sequence[Cell], jobs: int = 1, monitor: Monitor | None = None) -> None:
+    """Run every cell, `jobs` at a time; a cell that fails lets the others finish.
+
+    Raises:
+        RuntimeError: some cells failed; the line names the first, its cause is chained.
+    """
+    monitor = monitor or Silent()
+    failures = (
+        _in_this_process(cells, monitor)
+        if jobs == 1
+        else _in_processes(cells, jobs, monitor)
+    )
+    if failures:
+        index, error = failures[0]
+        raise RuntimeError(f"{len(failures)} of {len(cells)} runs failed, first: {cells[index][1]}") from error
+
+
+def _in_this_process(cells: Sequence[Cell], monitor: Monitor) -> list[tuple[int, BaseException]]:
+    from evaluation.loop import run_one
+
+    failures: list[tuple[int, BaseException]] = []
+    with one_thread():
+        for index, (config, folder) in enumerate(cells):
+            try:
+                run_one(config, folder, lambda tasks, index=index: monitor.update(index, tasks))  # type: ignore[misc]
+            except Exception as error:
+                failures.append((index, error))
+            else:
+                monitor.update(index, config.tasks)
+    return failures
+
+
+def _in_processes(
+    cells: Sequence[Cell], jobs: int, monitor: Monitor
+) -> list[tuple[int, BaseException]]:
+    context = multiprocessing.get_context("spawn")
+    with context.Manager() as manager:
+        reports = manager.Queue()
+        with ProcessPoolExecutor(jobs, context, _start_worker, (reports,)) as pool:
+            futures = {pool.submit(_work, index, *cell): index for index, cell in enumerate(cells)}
+            try:
+                return list(_collect(futures, reports, cells, monitor))
+            except BaseException:
+                pool.shutdown(wait=False, cancel_futures=True)
+                for process in list(getattr(pool, "_processes", {}).values()):
+                    process.terminate()
+                raise
+
+
+def _collect(
+    futures: dict[Future[None], int], reports: Any, cells: Sequence[Cell], monitor: Monitor
+) -> Iterator[tuple[int, BaseException]]:
+    pending = set(futures)
+    while pending:
+        done, pending = wait_for(pending, timeout=0.2)
+        with contextlib.suppress(queue.Empty):
+            while True:
+                monitor.update(*reports.get_nowait())
+        for future in done:
+            index, error = futures[future], future.exception()
+            if error is not None:
+                yield index, error
+            else:
+                monitor.update(index, cells[index][0].tasks)
+
+
+_reports: Any = None
+
+
+def _start_worker(reports: Any) -> None:
+    global _reports
+    _reports = reports
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    _single_threaded()
+
+
+def _work(index: int, config: RunConfig, folder: Path) -> None:
+    from evaluation.loop import run_one
+
+    told = 0.0
+
+    def progress(tasks: float) -> None:
+        nonlocal told
+        if time.monotonic() - told > 0.2:
+            told = time.monotonic()
+            _reports.put((index, tasks))
+
+    run_one(config, folder, progress)
+
+
+def _single_threaded() -> None:
+    import torch
+
+    torch.set_num_threads(1)
+    torch.set_flush_denormal(True)
+
+
+@contextlib.contextmanager
+def one_thread() -> Iterator[None]:
+    """Run with one torch thread and denormals flushed, as every worker does; restore the threads."""
+    import torch
+
+    before = torch.get_num_threads()
+    _single_threaded()
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
+        torch.set_flush_denormal(False)

@@ -1,0 +1,53 @@
+"""Runs as one flat table, for pandas, R or a spreadsheet."""
+
+from __future__ import annotations
+
+import csv
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from evaluation.runs import Run
+
+
+def export_rows(runs: Sequence[Run]) -> list[dict[str, Any]]:
+    """Return one row per problem, agent, settings hash, seed and complete task.
+
+    Columns: problem, agent, settings_hash, seed, task, updates (of the run so far), the outcome
+    under its own name (accuracy, error or return), anchor, loss, seconds, engine, and one per
+    measure, None at tasks where it was not taken. What is not finite is nan.
+    """
+    return [row for run in runs for row in _rows(run)]
+
+
+def write_csv(rows: Sequence[Mapping[str, Any]], path: str | Path) -> None:
+    """Write rows as CSV with every column that any row has; a cell without a value is empty."""
+    columns = dict.fromkeys(column for row in rows for column in row)
+    with open(path, "w", newline="", encoding="utf-8") as file:
+        writer = csv.DictWriter(file, list(columns), lineterminator="\n")
+        writer.writeheader()
+        writer.writerows(rows)
+
+
+def _rows(run: Run) -> list[dict[str, Any]]:
+    measures = {
+        name: dict(zip(tasks.tolist(), values.tolist(), strict=True))
+        for name, (tasks, values) in run.measures.items()
+    }
+    return [
+        {
+            "problem": run.config["problem"],
+            "agent": run.config["agent"],
+            "settings_hash": run.settings_hash,
+            "seed": run.seed,
+            "task": task,
+            "updates": int(run.updates[task]),
+            run.outcome_name: float(run.outcome[task]),
+            "anchor": float(run.anchor[task]),
+            "loss": float(run.loss[task]),
+            "seconds": float(run.seconds[task]),
+            "engine": run.config.get("engine"),
+            **{name: values.get(task) for name, values in measures.items()},
+        }
+        for task in run.tasks.tolist()
+    ]

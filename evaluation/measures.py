@@ -1,0 +1,212 @@
+"""Diagnostics of a network, one definition each. They describe; they never rank.
+
+Several of these names stand for different quantities in the literature, so each docstring gives the
+formula and its source. `features` are a hidden layer's outputs after the activation, not centred,
+shape (..., examples, units); leading dimensions are kept. All-zero features have rank 0. Features
+that are not finite (a diverged network) give nan.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from typing import Any, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+Array = NDArray[np.floating[Any]]
+
+
+class Inspection(Protocol):
+    """What an agent shows of one network on a set of probe examples."""
+
+    @property
+    def features(self) -> Sequence[Array]:
+        """Outputs of each hidden layer, shape (examples, units); empty for a linear network."""
+
+    @property
+    def weights(self) -> Sequence[Array]:
+        """Weight matrices or kernels, without biases."""
+
+    @property
+    def parameters(self) -> Sequence[Array]:
+        """All trainable parameters."""
+
+    @property
+    def initial_parameters(self) -> Sequence[Array]:
+        """The parameters at the start of the run, in the same order."""
+
+    @property
+    def gradients(self) -> Sequence[Array]:
+        """Gradient of the mean loss on the probe examples, one array per parameter."""
+
+
+def measure(inspection: Inspection) -> dict[str, float]:
+    """Return every measure of one network.
+
+    Unit fractions are taken over the units of all hidden layers together. Ranks are averaged over
+    hidden layers and not normalised by the number of units. Without a hidden layer these six keys
+    are absent.
+
+    Returns:
+        dead_units, tau_dormant_units (tau = 0.1), srank_99, effective_rank, approximate_rank,
+        true_stable_rank, mean_abs_weight, distance_from_init, gradient_norm.
+    """
+    result = _feature_measures(inspection.features) if inspection.features else {}
+    return result | {
+        "mean_abs_weight": mean_abs_weight(inspection.weights),
+        "distance_from_init": distance_from_init(
+            inspection.parameters, inspection.initial_parameters
+        ),
+        "gradient_norm": gradient_norm(inspection.gradients),
+    }
+
+
+def _feature_measures(layers: Sequence[Array]) -> dict[str, float]:
+    spectra = [_singular_values(features) for features in layers]  # the costly part, done once
+    units = [features.shape[-1] for features in layers]
+    dead = [dead_units(features) for features in layers]
+    return {
+        "dead_units": float(np.average(dead, weights=units)),
+        "tau_dormant_units": float(tau_dormant_units(layers)),
+        "srank_99": float(np.mean([_count_to_share(s, 0.99) for s in spectra])),
+        "effective_rank": float(np.mean([_exp_entropy(s) for s in spectra])),
+        "approximate_rank": float(np.mean([_count_to_share(s**2, 0.99) for s in spectra])),
+        "true_stable_rank": float(np.mean([_energy_over_largest(s) for s in spectra])),
+    }
+
+
+def dead_units(features: Array) -> Array:
+    """Return the fraction of units that are exactly 0 on every example, in [0, 1].
+
+    Source: Dohare et al. (2024), Nature 632; there over 2,000 examples of the next task, before
+    learning it. UPGD's code counts zeros in the current batch instead.
+    """
+    dead = np.mean(np.all(features == 0, axis=-2), axis=-1)
+    return np.where(_finite(features), dead, np.nan)
+
+
+def tau_dormant_units(layers: Sequence[Array], tau: float = 0.1) -> Array:
+    """Return the fraction of tau-dormant units over all layers, in [0, 1].
+
+    Unit i of a layer is dormant when s_i = E|h_i| / mean_k E|h_k| <= tau, k over its layer; a layer
+    that is 0 throughout is dormant. Dormant units of all layers are divided by units of all layers
+    (not: an average of the layers' fractions).
+
+    Source: Sokar et al. (2023), "The dormant neuron phenomenon in deep RL".
+
+    Args:
+        layers: Features of each layer; the same leading dimensions.
+        tau: Threshold, at least 0.
+    """
+    activity = [np.mean(np.abs(features), axis=-2, dtype=np.float64) for features in layers]
+    # s_i <= tau without the division, which a silent layer does not allow.
+    dormant = [np.sum(a <= tau * a.mean(axis=-1, keepdims=True), axis=-1) for a in activity]
+    share = sum(dormant) / sum(a.shape[-1] for a in activity)
+    finite = np.all([_finite(features) for features in layers], axis=0)
+    return np.where(finite, share, np.nan)
+
+
+def effective_rank(features: Array) -> Array:
+    """Return exp(-sum_k p_k log p_k), p = sigma / sum(sigma): in [1, min(examples, units)] or 0.
+
+    Source: Roy & Vetterli (2007), "The effective rank".
+    """
+    return _exp_entropy(_singular_values(features))
+
+
+def srank(features: Array, delta: float = 0.01) -> Array:
+    """Return the least k with sum_{i<=k} sigma_i >= (1 - delta) sum_i sigma_i: an integer.
+
+    Source: Kumar et al. (2021), "Implicit under-parameterization". The same quantity is called
+    "stable rank" by Dohare et al. (2024), which is not the textbook's `true_stable_rank`.
+    """
+    return _count_to_share(_singular_values(features), 1 - delta)
+
+
+def approximate_rank(features: Array, share: float = 0.99) -> Array:
+    """Return the least k with sum_{i<=k} sigma_i^2 >= share * sum_i sigma_i^2: an integer.
+
+    Source: Yang et al. (2020), "Harnessing structures for value-based planning and RL", as in the
+    code of Dohare et al. (2024).
+    """
+    return _count_to_share(_singular_values(features) ** 2, share)
+
+
+def true_stable_rank(features: Array) -> Array:
+    """Return ||A||_F^2 / sigma_max^2: in [1, min(examples, units)] or 0.
+
+    Source: Rudelson & Vershynin (2007), "Sampling from large matrices"; the textbook's stable rank.
+    """
+    return _energy_over_largest(_singular_values(features))
+
+
+def mean_abs_weight(weights: Sequence[Array]) -> float:
+    """Return sum |w| / number of w over all weight matrices, biases left out (Dohare et al. 2024).
+
+    Raises:
+        ValueError: If there are no weights.
+    """
+    if not weights:
+        raise ValueError("weights: [] is not allowed; give at least one array")
+    total = sum(float(np.abs(w).sum(dtype=np.float64)) for w in weights)
+    return total / sum(w.size for w in weights)
+
+
+def distance_from_init(parameters: Sequence[Array], initial: Sequence[Array]) -> float:
+    """Return sqrt(mean((theta - theta_0)^2)) over all parameters together.
+
+    The root mean square, so that networks of different sizes compare; the L2 distance is
+    sqrt(number of parameters) times it.
+
+    Raises:
+        ValueError: If there are no parameters, or the two lists differ in length or shape.
+    """
+    shapes, initial_shapes = [p.shape for p in parameters], [p.shape for p in initial]
+    if shapes != initial_shapes or not shapes:
+        raise ValueError(f"initial: shapes {initial_shapes} are not allowed; need {shapes}")
+    total = sum(_sum_of_squares(p - p0) for p, p0 in zip(parameters, initial, strict=True))
+    return math.sqrt(total / sum(p.size for p in parameters))
+
+
+def gradient_norm(gradients: Sequence[Array]) -> float:
+    """Return the L2 norm of all gradients together, sqrt(sum g^2)."""
+    return math.sqrt(sum(_sum_of_squares(g) for g in gradients))
+
+
+def _sum_of_squares(values: Array) -> float:
+    return float(np.square(values, dtype=np.float64).sum())
+
+
+def _finite(features: Array) -> NDArray[np.bool_]:
+    return np.asarray(np.isfinite(features).all(axis=(-2, -1)))
+
+
+def _singular_values(features: Array) -> NDArray[np.float64]:
+    """Return singular values in float64, largest first; nan for features that are not finite."""
+    finite = _finite(features)[..., None]
+    # LAPACK raises on nan, so it gets zeros instead.
+    safe = np.where(finite[..., None], features, 0).astype(np.float64)
+    return np.where(finite, np.linalg.svd(safe, compute_uv=False), np.nan)
+
+
+def _count_to_share(values: NDArray[np.float64], share: float) -> Array:
+    reached = np.cumsum(values, axis=-1)
+    total = reached[..., -1]
+    # The slack decides exact ties (an identity matrix) alike on every machine.
+    short = np.sum(reached < (share - 1e-12) * total[..., None], axis=-1)
+    count = np.where(total > 0, short + 1.0, 0.0)
+    return np.where(np.isnan(total), np.nan, count)
+
+
+def _exp_entropy(sigma: NDArray[np.float64]) -> Array:
+    total = sigma.sum(axis=-1, keepdims=True)
+    p = sigma / np.where(total == 0, 1, total)
+    entropy = -np.sum(p * np.log(np.where(p == 0, 1, p)), axis=-1)
+    return np.where(total[..., 0] == 0, 0.0, np.exp(entropy))
+
+
+def _energy_over_largest(sigma: NDArray[np.float64]) -> Array:
+    largest = sigma[..., :1]
+    return np.asarray(np.sum((sigma / np.where(largest == 0, 1, largest)) ** 2, axis=-1))

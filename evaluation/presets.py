@@ -1,0 +1,98 @@
+"""Sizes to run at: what fits a laptop, and what the paper published.
+
+An entry under "*" is for every agent that has the setting; an entry under a part's name is for that
+part of a composition. The agent's own defaults fill the rest.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from continual_envs import checks
+
+
+@dataclass(frozen=True)
+class Preset:
+    """The horizon and settings of one problem."""
+
+    tasks: int = 50
+    problem: dict[str, Any] = field(default_factory=dict)
+    agents: dict[str, dict[str, Any]] = field(default_factory=dict)
+
+
+LAPTOP = {
+    "continual_envs/PermutedMNIST-v0": Preset(
+        tasks=20, agents={"*": {"step_size": 0.003}, "adam": {"step_size": 1e-4}}
+    ),
+    "continual_envs/PermutedDigits-v0": Preset(tasks=100, agents={"*": {"hidden": [32, 32]}}),
+    "continual_envs/SlowlyChangingRegression-v0": Preset(
+        tasks=100, agents={"*": {"hidden": [5]}, "adam": {"step_size": 0.01}}
+    ),
+}
+
+# Dohare et al. 2024 and its published configurations. Where they searched a grid without naming the
+# winner, the middle of the grid is given.
+PAPER = {
+    "continual_envs/PermutedMNIST-v0": Preset(
+        tasks=800,
+        agents={
+            "*": {"step_size": 0.003, "hidden": [2000, 2000, 2000]},
+            "adam": {"step_size": 5e-5},  # grid 1e-4, 5e-5, 3e-5
+            "l2": {"weight_decay": 1e-4},  # grid 1e-3, 1e-4, 1e-5
+            "shrink-perturb": {"weight_decay": 1e-4, "noise_std": 1e-5},  # noise 1e-4, 1e-5, 1e-6
+            "dropout": {"dropout_rate": 0.03},
+            "continual-backprop": {
+                "replacement_rate": 1e-5,  # grid 1e-4, 1e-5, 1e-6
+                "maturity": 100,
+                "utility": "adaptable_contribution",
+                "utility_decay": 0.99,
+                "replacement": "counter",
+                "profile": "code",
+            },
+        },
+    ),
+    "continual_envs/SlowlyChangingRegression-v0": Preset(
+        tasks=300,
+        problem={"profile": "paper"},
+        agents={
+            "*": {"step_size": 0.01, "hidden": [5]},
+            "adam": {"step_size": 0.01},
+            "l2": {"weight_decay": 1e-3},  # grid 1e-6 to 1
+            "shrink-perturb": {"weight_decay": 1e-2, "noise_std": 1e-3},  # noise 1e-6 to 1e-1
+            "continual-backprop": {
+                "replacement_rate": 1e-4,  # grid 1e-6 to 1e-2
+                "maturity": 10,  # what the published scripts run with; their configs say 100
+                "utility": "adaptable_contribution",
+                "utility_decay": 0.99,
+                "replacement": "bernoulli",
+                "profile": "code",
+            },
+        },
+    ),
+}
+
+
+def lookup(problem: str, preset: str) -> Preset:
+    """Return the preset of a problem; one without a laptop entry has 50 tasks and no settings.
+
+    Raises:
+        ValueError: an unknown preset, or a problem that the paper does not have.
+    """
+    checks.one_of("preset", preset, ("laptop", "paper"))
+    if preset == "paper" and problem not in PAPER:
+        published = ", ".join(name.rpartition("/")[2] for name in PAPER)
+        raise ValueError(f"preset: paper has no settings for {problem}; it has {published}")
+    return PAPER[problem] if preset == "paper" else LAPTOP.get(problem, Preset())
+
+
+def agent_settings(preset: Preset, agent: str, known: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the preset's settings of an agent, under the names in `known`."""
+    result = {key: value for key, value in preset.agents.get("*", {}).items() if key in known}
+    for part in agent.split("+"):
+        for key, value in preset.agents.get(part, {}).items():
+            own = f"{part}_{key}".replace("-", "_")
+            if own in known or key in known:
+                result[own if own in known else key] = value
+    return result

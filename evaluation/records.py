@@ -1,0 +1,167 @@
+"""Writing a run folder: config.json, then one line a bin in records.jsonl, result.json last."""
+
+from __future__ import annotations
+
+import json
+import math
+import os
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+Array = NDArray[Any]
+BINS = 10
+
+
+def bin_edges(examples: int, batch: int, bins: int = BINS) -> list[int]:
+    """Return where a task's bins end, in examples: whole batches, nearly equal, the last at the end."""
+    edges = {round(i * examples / bins / batch) * batch for i in range(1, bins)}
+    return sorted((edges | {examples}) - {0})
+
+
+def losses(outputs: Array, targets: Array, classes: int | None) -> NDArray[np.float64]:
+    """Return the cross-entropy or squared error of outputs (n, k) against targets (n,)."""
+    outputs = outputs.astype(np.float64)
+    if classes is None:
+        return (outputs[:, 0] - targets) ** 2
+    shifted = outputs - outputs.max(axis=1, keepdims=True)
+    normaliser = np.log(np.exp(shifted).sum(axis=1))
+    return normaliser - shifted[np.arange(len(targets)), targets]
+
+
+class Recorder:
+    """Averages outcomes over bins and appends a line for each.
+
+    Args:
+        folder: the run folder, which exists.
+        outcome: "accuracy", "error" or "return".
+        edges: where the bins of a task end, in examples.
+        batch: examples a step.
+        anchor: outcome on a task of a learner that knows nothing, or None.
+        classes: number of classes, None for values; what the loss is.
+
+    Attributes:
+        task: index of the present task; how many are complete.
+    """
+
+    def __init__(
+        self,
+        folder: Path,
+        outcome: str,
+        edges: list[int],
+        batch: int,
+        anchor: Callable[[int], float | None],
+        classes: int | None,
+    ) -> None:
+        self.path = folder / "records.jsonl"
+        self._outcome, self._edges, self._batch = outcome, edges, batch
+        self._anchor, self._classes = anchor, classes
+        self.task = self._bin = self._examples = self._updates = 0
+        self._seconds, self._since = 0.0, time.perf_counter()
+        self._clear()
+        self._file = open(self.path, "ab")
+
+    def until_edge(self) -> int:
+        """Return how many more examples fit in the present bin."""
+        return self._edges[self._bin] - self._in_task()
+
+    def add(self, rewards: Array, outputs: Array | None, targets: Array) -> None:
+        """Take in steps that end no later than the present bin.
+
+        Args:
+            rewards: one a step, 1/0 or minus the error.
+            outputs: (examples, k) as predicted, or None if the agent does not show them.
+            targets: (examples,).
+        """
+        self._rewards.append(rewards)
+        if outputs is not None:
+            self._outputs.append(outputs)
+            self._targets.append(targets)
+        self._examples += len(rewards) * self._batch
+        self._updates += len(rewards)
+        if self._in_task() == self._edges[self._bin]:
+            self._end_bin()
+
+    def measure(self, values: dict[str, float]) -> None:
+        """Write a line of measures, taken before the present task's first update."""
+        line = {"kind": "measure", "task": self.task, "updates": self._updates}
+        self._write({**line, "examples": self._examples, **values})
+
+    def sync(self) -> dict[str, Any]:
+        """Force all lines to disk and return the recorder's state."""
+        self._file.flush()
+        os.fsync(self._file.fileno())
+        return {
+            "bytes": self._file.tell(),
+            "position": [self.task, self._bin, self._examples, self._updates],
+            "seconds": self._seconds + time.perf_counter() - self._since,
+            "rewards": list(self._rewards),
+            "outputs": list(self._outputs),
+            "targets": list(self._targets),
+        }
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Continue from `state`; lines written after it are cut off."""
+        self.task, self._bin, self._examples, self._updates = state["position"]
+        self._seconds, self._since = state["seconds"], time.perf_counter()
+        self._rewards, self._outputs = list(state["rewards"]), list(state["outputs"])
+        self._targets = list(state["targets"])
+        self._file.truncate(state["bytes"])
+        self._file.seek(state["bytes"])
+
+    def close(self) -> None:
+        """Close the file."""
+        self._file.close()
+
+    def _in_task(self) -> int:
+        return self._examples - self.task * self._edges[-1]
+
+    def _end_bin(self) -> None:
+        now = time.perf_counter()
+        outcome = float(np.mean(np.concatenate(self._rewards)))
+        loss = None
+        if self._outputs:
+            outputs, targets = np.concatenate(self._outputs), np.concatenate(self._targets)
+            loss = float(losses(outputs, targets, self._classes).mean())
+        self._write(
+            {
+                "kind": "online",
+                "task": self.task,
+                "bin": self._bin,
+                "updates": self._updates,
+                "examples": self._examples,
+                self._outcome: -outcome if self._outcome == "error" else outcome,
+                "loss": loss,
+                "anchor": self._anchor(self.task),
+                "seconds": round(self._seconds + now - self._since, 6),
+            }
+        )
+        self._seconds, self._since = 0.0, now
+        self._clear()
+        self._bin += 1
+        if self._bin == len(self._edges):
+            self.task, self._bin = self.task + 1, 0
+
+    def _clear(self) -> None:
+        self._rewards: list[Array] = []
+        self._outputs: list[Array] = []
+        self._targets: list[Array] = []
+
+    def _write(self, line: dict[str, Any]) -> None:
+        finite = {
+            key: None if isinstance(value, float) and not math.isfinite(value) else value
+            for key, value in line.items()
+        }
+        self._file.write(json.dumps(finite).encode() + b"\n")
+        self._file.flush()
+
+
+def write_json(path: Path, content: dict[str, Any]) -> None:
+    """Write a small JSON file beside `path` and rename it into place."""
+    beside = path.with_name(path.name + ".new")
+    beside.write_text(json.dumps(content, indent=1) + "\n")
+    os.replace(beside, path)

@@ -1,0 +1,245 @@
+"""One kind of figure: lines over tasks with bands, each labelled at its right end."""
+
+from __future__ import annotations
+
+import textwrap
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any
+
+import matplotlib as mpl
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
+from numpy.typing import NDArray
+
+from evaluation.report.curves import Curve
+from evaluation.scores import early_window, late_window
+
+Array = NDArray[np.float64]
+
+INK = "#222222"
+FAINT = "#6b6b6b"
+STYLE: dict[str, Any] = {
+    "font.size": 9,
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "axes.edgecolor": "#888888",
+    "axes.labelcolor": INK,
+    "axes.grid": True,
+    "axes.grid.axis": "y",
+    "axes.axisbelow": True,
+    "axes.formatter.useoffset": False,
+    "grid.color": "#e6e6e6",
+    "grid.linewidth": 0.6,
+    "xtick.color": "#444444",
+    "ytick.color": "#444444",
+    "lines.solid_capstyle": "round",
+    "svg.fonttype": "none",
+    "pdf.fonttype": 42,
+}
+LABEL_WIDTH = 32  # characters; a longer label is wrapped
+LABEL_SIZE = 8.5  # points
+FEW_POINTS = 25  # so few are marked one by one
+LOG_ABOVE = 100.0  # largest / smallest
+
+
+@dataclass(frozen=True)
+class Look:
+    """How a line is drawn: colour, matplotlib's dashes, width in points."""
+
+    colour: str
+    dashes: Any = "-"
+    width: float = 1.3
+
+
+@dataclass(frozen=True, eq=False)
+class Line:
+    """A curve with its name and look."""
+
+    label: str
+    look: Look
+    curve: Curve
+
+
+@contextmanager
+def style() -> Iterator[None]:
+    """Draw and write figures with our settings, whatever the user's matplotlibrc says."""
+    with mpl.rc_context():
+        mpl.rcdefaults()
+        mpl.rcParams.update(STYLE)
+        yield
+
+
+def draw(
+    lines: Sequence[Line],
+    ylabel: str,
+    size: tuple[float, float],
+    num_tasks: int,
+    anchor: Curve | None = None,
+    windows: bool = False,
+) -> Figure:
+    """Return a figure of the lines.
+
+    Args:
+        lines: May be empty.
+        ylabel: What is drawn.
+        size: Width and height in inches; the height grows if the labels need it.
+        num_tasks: Where the axis ends.
+        anchor: Drawn dotted if given.
+        windows: Whether to shade the early and the late window.
+    """
+    with style():
+        names = [textwrap.fill(line.label, LABEL_WIDTH) for line in lines]
+        rows = sum(name.count("\n") + 1 for name in names)
+        figure = Figure((size[0], max(size[1], 0.17 * rows + 0.9)))
+        FigureCanvasAgg(figure)
+        axes = figure.add_subplot()
+        axes.set(xlabel="task", ylabel=ylabel, xlim=(0, max(num_tasks - 1, 1)))
+        axes.xaxis.set_major_locator(MaxNLocator(integer=True, nbins=8))
+        for line in lines:
+            _draw_line(axes, line)
+        if anchor is not None:
+            axes.plot(anchor.tasks, anchor.mean, color=INK, linestyle=":", linewidth=1.1)
+        if spans_decades([line.curve.mean for line in lines]):
+            axes.set_yscale("log")
+        if windows:
+            _shade(axes, num_tasks)
+        axes.set_ylim(axes.get_ylim())  # what is drawn from here on must not move the axis
+        _label_ends(axes, lines, names)
+    return figure
+
+
+def spans_decades(values: Sequence[Array]) -> bool:
+    """Say whether values are all positive and too far apart for a linear axis."""
+    finite = np.concatenate([v[np.isfinite(v)] for v in values] or [np.empty(0)])
+    return finite.size > 0 and finite.min() > 0 and finite.max() / finite.min() > LOG_ABOVE
+
+
+def _draw_line(axes: Axes, line: Line) -> None:
+    curve, look = line.curve, line.look
+    axes.fill_between(
+        curve.tasks, curve.low, curve.high, color=look.colour, alpha=0.16, linewidth=0
+    )
+    axes.plot(
+        curve.tasks,
+        curve.mean,
+        color=look.colour,
+        linestyle=look.dashes,
+        linewidth=look.width,
+        marker="o" if len(curve.tasks) <= FEW_POINTS else "",
+        markersize=2.5,
+    )
+
+
+def _shade(axes: Axes, num_tasks: int) -> None:
+    for name, window in (("early", early_window(num_tasks)), ("late", late_window(num_tasks))):
+        indices = range(num_tasks)[window]
+        if not indices:
+            continue
+        # Half a task on both sides, so that a window of one task is visible.
+        start, stop = indices[0] - 0.5, indices[-1] + 0.5
+        axes.axvspan(start, stop, color="#000000", alpha=0.05, linewidth=0, zorder=0)
+        axes.annotate(
+            name,
+            ((max(start, 0) + min(stop, num_tasks - 1)) / 2, 1),
+            xycoords=axes.get_xaxis_transform(),
+            xytext=(0, 2),
+            textcoords="offset points",
+            ha="center",
+            fontsize=7.5,
+            color=FAINT,
+        )
+
+
+def _label_ends(axes: Axes, lines: Sequence[Line], names: Sequence[str]) -> None:
+    """Write each line's name right of the axes, beside its last point where there is room."""
+    figure = axes.figure
+    canvas = figure.canvas
+    assert isinstance(canvas, FigureCanvasAgg)
+    renderer = canvas.get_renderer()
+    point = figure.dpi / 72
+    texts = [
+        axes.text(0, 0, name, fontsize=LABEL_SIZE, color=INK, va="center", linespacing=1.1)
+        for name in names
+    ]
+    sizes = [text.get_window_extent(renderer) for text in texts]
+    _fit_axes(axes, max((s.width for s in sizes), default=0) + 38 * point)
+    box = axes.bbox
+    ends = [_end(axes, line.curve) for line in lines]
+    heights = np.array([size.height + 1.5 * point for size in sizes])
+    wanted = np.array([y for _, y in ends])
+    placed = spread(wanted, heights, box.y0 - 6 * point, box.y1 + 6 * point)
+    to_axes = axes.transAxes.inverted()
+    for line, text, end, y in zip(lines, texts, ends, placed, strict=True):
+        corners = [end, *((box.x1 + x * point, y) for x in (10, 24, 28))]
+        xs, ys = to_axes.transform(corners).T
+        stroke = {"color": line.look.colour, "transform": axes.transAxes, "clip_on": False}
+        axes.plot(xs[:2], ys[:2], linewidth=0.6, alpha=0.7, **stroke)
+        axes.plot(xs[1:3], ys[1:3], linewidth=2, linestyle=line.look.dashes, **stroke)
+        text.set_position((xs[3], ys[3]))
+        text.set_transform(axes.transAxes)
+        if np.isnan(line.curve.mean).any():
+            text.set_text(text.get_text() + " (diverged)")
+
+
+def _fit_axes(axes: Axes, right: float) -> None:
+    """Leave room for the tick labels on the left and for `right` pixels on the right."""
+    figure = axes.figure
+    canvas = figure.canvas
+    assert isinstance(canvas, FigureCanvasAgg)
+    for text in axes.texts:
+        text.set_in_layout(False)
+    outer = axes.get_tightbbox(canvas.get_renderer())
+    assert outer is not None
+    width, height = figure.bbox.width, figure.bbox.height
+    pad = 6.0
+    figure.subplots_adjust(
+        left=(axes.bbox.x0 - outer.x0 + pad) / width,
+        bottom=(axes.bbox.y0 - outer.y0 + pad) / height,
+        right=1 - (right + pad) / width,
+        top=1 - 20 / height,
+    )
+
+
+def _end(axes: Axes, curve: Curve) -> tuple[float, float]:
+    """Return the last finite point in pixels; the lower right corner without one."""
+    finite = np.flatnonzero(np.isfinite(curve.mean))
+    if not finite.size:
+        return axes.bbox.x1, axes.bbox.y0
+    x, y = axes.transData.transform((curve.tasks[finite[-1]], curve.mean[finite[-1]]))
+    return float(x), float(y)
+
+
+def spread(wanted: Array, heights: Array, low: float, high: float) -> Array:
+    """Return centres for labels of these heights, without overlap and close to the wanted ones.
+
+    The least squares solution under the order of `wanted`: pooling of adjacent violators.
+
+    Args:
+        wanted: Shape (n,), where each label would be.
+        heights: Shape (n,).
+        low: No label reaches below.
+        high: No label reaches above, if together they are not too high.
+    """
+    if not len(wanted):
+        return wanted
+    order = np.argsort(wanted, kind="stable")
+    sorted_heights = heights[order]
+    # Centres of labels stacked from 0; what is added to these must never decrease.
+    stacked = np.cumsum(sorted_heights) - sorted_heights / 2
+    pools: list[tuple[float, int]] = []
+    for shift in wanted[order] - stacked:
+        mean, count = float(shift), 1
+        while pools and pools[-1][0] > mean:
+            before, others = pools.pop()
+            mean = (mean * count + before * others) / (count + others)
+            count += others
+        pools.append((mean, count))
+    shifts = np.repeat([mean for mean, _ in pools], [count for _, count in pools])
+    placed = np.empty_like(stacked)
+    placed[order] = stacked + np.clip(shifts, low, max(low, high - sorted_heights.sum()))
+    return placed

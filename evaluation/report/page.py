@@ -1,0 +1,170 @@
+"""The page: problems, sentences, tables, figures and facts through one template."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+from importlib import resources
+
+import jinja2
+from markupsafe import Markup
+
+from evaluation.report.arms import Arm, Problem
+from evaluation.report.facts import facts, problem_settings, settings
+from evaluation.report.figures import Panel, panels
+from evaluation.report.findings import (
+    MEANINGS,
+    TITLES,
+    Finding,
+    Verdict,
+    best_backprop,
+    findings,
+    verdict,
+)
+from evaluation.report.svg import inline_svg
+from evaluation.report.tables import COLUMNS, Table, table
+from evaluation.report.wording import (
+    DASH,
+    estimate,
+    interval_sentence,
+    span,
+    window_sentence,
+)
+
+
+@dataclass(frozen=True)
+class Drawing:
+    """A panel as the page shows it."""
+
+    heading: str
+    caption: str
+    svg: Markup
+
+
+@dataclass(frozen=True)
+class ArmFacts:
+    """Everything recorded about one arm."""
+
+    label: str
+    settings: list[tuple[str, str]]
+    facts: list[tuple[str, str]]
+
+
+@dataclass(frozen=True)
+class Section:
+    """All the page says about one problem."""
+
+    label: str
+    anchor: str
+    setup: str
+    intervals: str
+    windows: str
+    problem_settings: list[tuple[str, str]]
+    findings: list[Finding]
+    table: Table
+    unfinished: dict[str, str]
+    starred: str | None
+    outcome: Drawing
+    measures: list[Drawing]
+    arms: list[ArmFacts]
+
+
+def render(problems: Sequence[Problem], title: str | None = None) -> str:
+    """Return the page as HTML; the same problems give the same text."""
+    drawn = panels(problems)
+    sections = [
+        _section(index, problem, *figures)
+        for index, (problem, figures) in enumerate(zip(problems, drawn, strict=True))
+    ]
+    environment = jinja2.Environment(
+        autoescape=True, trim_blocks=True, lstrip_blocks=True, undefined=jinja2.StrictUndefined
+    )
+    template = resources.files("evaluation.report").joinpath("template.html")
+    return environment.from_string(template.read_text(encoding="utf-8")).render(
+        title=title or f"Plasticity on {_joined([p.label for p in problems])}",
+        answer=answer(problems),
+        sections=sections,
+        overview=_overview(problems) if len(problems) > 1 else [],
+        headings=[heading for heading, _, _ in COLUMNS],
+        verdicts=TITLES,
+        meanings=MEANINGS,
+        folders=_folders(problems),
+        DASH=DASH,
+    )
+
+
+def answer(problems: Sequence[Problem]) -> str:
+    """Return one sentence that counts the verdicts over all methods and problems."""
+    methods = [(arm, verdict(arm.score)) for problem in problems for arm in problem.methods]
+    if not methods:
+        return "There are only reference arms here, so there is nothing to judge."
+    counts = Counter(kind for _, kind in methods)
+    words: dict[Verdict, str] = {
+        "lost": "part of it was lost",
+        "kept": "it was kept",
+        "steady": "the level was held, below that of a network without a past",
+        "undecided": "the runs do not decide",
+    }
+    parts = [f"in {counts[kind]} {text}" for kind, text in words.items() if counts[kind]]
+    on = span([len(problems)], "problem")
+    cases = "1 case" if len(methods) == 1 else f"{len(methods)} cases"
+    return f"The ability to learn, in {cases} (methods on {on}): {_joined(parts)}."
+
+
+def _section(index: int, problem: Problem, outcome: Panel, measures: list[Panel]) -> Section:
+    scores = [arm.score for arm in problem.arms]
+    seeds = span([len(score.seeds) for score in scores], "seed")
+    tasks = span([score.tasks for score in scores], "task")
+    best = best_backprop(problem)
+    return Section(
+        label=problem.label,
+        anchor=f"problem-{index + 1}",
+        setup=f"{tasks}, {seeds} an arm.",
+        intervals=interval_sentence(scores),
+        windows=window_sentence(problem.num_tasks),
+        problem_settings=problem_settings(problem.arms[0]),
+        findings=findings(problem),
+        table=table(scores),
+        unfinished={a.label: _unfinished(a) for a in problem.arms if a.unfinished},
+        starred=best.label if best else None,
+        outcome=_drawing(index, outcome),
+        measures=[_drawing(index, panel) for panel in measures],
+        arms=[ArmFacts(arm.label, settings(arm), facts(arm)) for arm in problem.arms],
+    )
+
+
+def _drawing(index: int, panel: Panel) -> Drawing:
+    svg = inline_svg(panel.figure, f"{index} {panel.name}", panel.heading)
+    return Drawing(panel.heading, panel.caption, Markup(svg))
+
+
+def _unfinished(arm: Arm) -> str:
+    return f"unfinished: {len(arm.unfinished)} of {span([len(arm.group.runs)], 'seed')}"
+
+
+def _overview(problems: Sequence[Problem]) -> list[tuple[str, list[tuple[Verdict, str] | None]]]:
+    """Return each method's verdict and scores on each problem, None where it was not run."""
+    labels = dict.fromkeys(arm.label for problem in problems for arm in problem.methods)
+    by_label = [{arm.label: arm for arm in problem.methods} for problem in problems]
+    return [
+        (label, [_brief(own[label]) if label in own else None for own in by_label])
+        for label in labels
+    ]
+
+
+def _brief(arm: Arm) -> tuple[Verdict, str]:
+    score = arm.score
+    return verdict(score), f"{estimate(score.retention)} / {estimate(score.plasticity)}"
+
+
+def _folders(problems: Sequence[Problem]) -> list[str]:
+    return sorted(
+        str(run.folder) for problem in problems for arm in problem.arms for run in arm.group.runs
+    )
+
+
+def _joined(parts: Sequence[str]) -> str:
+    """Return "a", "a and b" or "a, b and c"."""
+    *head, last = parts
+    return f"{', '.join(head)} and {last}" if head else last

@@ -1,0 +1,189 @@
+"""The tables of scores: arms by columns, as data, and as a table for the terminal."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from evaluation.report.arms import rank
+from evaluation.report.findings import TITLES, Verdict, verdict
+from evaluation.report.wording import (
+    DASH,
+    DIRECTIONS,
+    KINDS,
+    RATIO_DECIMALS,
+    ends,
+    interval_sentence,
+    number,
+    outcome_decimals,
+    reason,
+    span,
+)
+from evaluation.scores import Score
+from evaluation.statistics import Interval
+
+if TYPE_CHECKING:
+    from rich.table import Table as RichTable
+    from rich.text import Text
+
+# Heading, attribute of Score, whether it is a ratio.
+COLUMNS = (
+    ("Whole stream", "outcome", False),
+    ("Early window", "early", False),
+    ("Late window", "late", False),
+    ("Plasticity", "plasticity", True),
+    ("Retention", "retention", True),
+    ("Gap to linear", "gap_to_linear", False),
+)
+
+
+@dataclass(frozen=True)
+class Cell:
+    """One number: the estimate, its interval, the marks of its footnotes, kind and n."""
+
+    estimate: str
+    ends: str
+    marks: str
+    hint: str
+
+
+@dataclass(frozen=True)
+class Row:
+    """One arm. `verdict` is None for a reference arm."""
+
+    label: str
+    marks: str
+    cells: tuple[Cell, ...]
+    seeds: int
+    privileges: str
+    verdict: Verdict | None
+
+
+@dataclass(frozen=True)
+class Table:
+    """The scores of one problem; `footnotes` are pairs of mark and text."""
+
+    title: str
+    methods: tuple[Row, ...]
+    references: tuple[Row, ...]
+    footnotes: tuple[tuple[str, str], ...]
+
+
+def table(scores: Sequence[Score]) -> Table:
+    """Return the scores of the arms of one problem: methods by late window, then references."""
+    ordered = sorted(scores, key=rank)
+    marks = _marks(ordered)
+    decimals = outcome_decimals(ordered)
+    rows = [(score.is_reference, _row(score, decimals, marks)) for score in ordered]
+    first = ordered[0]
+    return Table(
+        title=f"{first.problem_label}: {first.outcome_name}, {DIRECTIONS[first.higher_is_better]}",
+        methods=tuple(row for is_reference, row in rows if not is_reference),
+        references=tuple(row for is_reference, row in rows if is_reference),
+        footnotes=tuple((mark, text) for text, mark in marks.items()),
+    )
+
+
+def _row(score: Score, decimals: int, marks: dict[str, str]) -> Row:
+    return Row(
+        label=score.label,
+        marks="".join(marks[note] for note in _row_notes(score)),
+        cells=tuple(
+            _cell(getattr(score, name), RATIO_DECIMALS if is_ratio else decimals, marks)
+            for _, name, is_ratio in COLUMNS
+        ),
+        seeds=len(score.seeds),
+        privileges=", ".join(score.privileges) or DASH,
+        verdict=None if score.is_reference else verdict(score),
+    )
+
+
+def _cell(interval: Interval, decimals: int, marks: dict[str, str]) -> Cell:
+    kind = KINDS.get(interval.kind)
+    return Cell(
+        estimate=number(interval.estimate, decimals),
+        ends=ends(interval, decimals),
+        marks=marks.get(reason(interval.note), ""),
+        hint=f"95 % interval: {kind}, n = {interval.n}" if kind else f"n = {interval.n}",
+    )
+
+
+def _marks(scores: Sequence[Score]) -> dict[str, str]:
+    """Return every note of these scores with its mark: a, b, ..., z, aa, ab, ..."""
+    notes: dict[str, None] = {}
+    for score in scores:
+        notes.update(dict.fromkeys(_row_notes(score)))
+        intervals: list[Interval] = [getattr(score, name) for _, name, _ in COLUMNS]
+        notes.update(dict.fromkeys(reason(i.note) for i in intervals if i.note))
+    return {note: _letters(index) for index, note in enumerate(notes)}
+
+
+def _row_notes(score: Score) -> tuple[str, ...]:
+    return tuple(map(reason, score.notes))
+
+
+def _letters(index: int) -> str:
+    head, last = divmod(index, 26)
+    return (_letters(head - 1) if head else "") + chr(ord("a") + last)
+
+
+def rich_table(scores: Sequence[Score]) -> RichTable:
+    """Return the scores as a table for the terminal, about 110 columns wide.
+
+    The same numbers as in the page: methods by late window, reference arms below a rule.
+    """
+    from rich import box
+    from rich.table import Table as RichTable
+
+    shown = RichTable(box=box.SIMPLE_HEAD, pad_edge=False, padding=(0, 1), caption_justify="left")
+    shown.add_column("Arm", overflow="fold", max_width=30)
+    for heading, _, _ in COLUMNS:
+        shown.add_column(heading.removesuffix(" window"), justify="right", no_wrap=True)
+    shown.add_column("n", justify="right", no_wrap=True)
+    shown.add_column("Verdict", no_wrap=True)
+    captions = []
+    for key in dict.fromkeys((s.problem_label, s.outcome_name) for s in scores):
+        own = table([s for s in scores if (s.problem_label, s.outcome_name) == key])
+        _add_section(shown, own)
+        captions += [f"{own.title}"] if own.footnotes else []
+        captions += [f"  {mark}  {text}" for mark, text in own.footnotes]
+    captions.insert(0, interval_sentence(scores) + " Reference arms are dim and never ranked.")
+    shown.caption = _styled("\n".join(captions), "dim")
+    return shown
+
+
+def _add_section(shown: RichTable, own: Table) -> None:
+    shown.add_row(_styled(own.title, "bold"), end_section=False)
+    for index, row in enumerate(own.methods, start=1):
+        last = index == len(own.methods)
+        shown.add_row(*_rich_cells(row), end_section=last)
+    for index, row in enumerate(own.references, start=1):
+        last = index == len(own.references)
+        shown.add_row(*_rich_cells(row), style="dim", end_section=last)
+
+
+def _rich_cells(row: Row) -> list[Text]:
+    label = _styled(row.label)
+    label.append(f" {row.marks}" if row.marks else "", "cyan")
+    if row.privileges != DASH:
+        label.append(f"\nuses {row.privileges}", "dim")
+    cells = [label]
+    for cell in row.cells:
+        text = _styled(cell.estimate)
+        text.append(f" {cell.marks}" if cell.marks else "", "cyan")
+        text.append(f"\n{cell.ends}" if cell.ends else "", "dim")
+        cells.append(text)
+    colours = {"lost": "red", "kept": "green", "steady": "yellow", "undecided": "dim", None: ""}
+    title = TITLES[row.verdict] if row.verdict else "reference"
+    return [*cells, _styled(str(row.seeds)), _styled(title, colours[row.verdict])]
+
+
+def _styled(text: str, style: str = "") -> Text:
+    """Return text that is shown as it stands: labels may look like rich's markup."""
+    from rich.text import Text
+
+    return Text(text, style)
+
+
+__all__ = ["COLUMNS", "Cell", "Row", "Table", "rich_table", "span", "table"]
