@@ -1,0 +1,54 @@
+"""The README's code does what the README says."""
+
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from evaluation.cli import main
+
+ROOT = Path(__file__).parents[1]
+README = (ROOT / "README.md").read_text()
+GYM, PROBLEM, AGENT = re.findall(r"```python\n(.*?)```", README, flags=re.DOTALL)
+
+
+@pytest.mark.parametrize("code", [GYM, PROBLEM, AGENT])
+def test_examples_are_short(code: str) -> None:
+    assert len(code.strip().splitlines()) < 20
+
+
+def test_gymnasium_example_learns() -> None:
+    finished = subprocess.run([sys.executable, "-c", GYM], capture_output=True, text=True)
+    assert finished.returncode == 0, finished.stderr
+    assert float(finished.stdout.split()[-1]) > 0.7
+
+
+@pytest.fixture
+def my_module(tmp_path, monkeypatch):
+    (tmp_path / "my_problem.py").write_text(PROBLEM)
+    (tmp_path / "my_agent.py").write_text(AGENT)
+    monkeypatch.syspath_prepend(tmp_path)
+    return tmp_path
+
+
+def test_problem_keeps_the_contract_and_runs(my_module, capsys) -> None:
+    assert main(["check-problem", "my_problem:mine/Rotation-v0"]) == 0, capsys.readouterr()
+    run = ["run", "my_problem:mine/Rotation-v0", "--agent", "backprop", "--tasks", "2"]
+    assert main([*run, "--out", str(my_module / "runs")]) == 0
+
+
+def test_agent_keeps_the_contract_and_learns(my_module, capsys) -> None:
+    assert main(["check-agent", "my_agent:Perceptron"]) == 0, capsys.readouterr()
+    run = ["run", "PermutedDigits-v0", "--agent", "my_agent:Perceptron", "--tasks", "2"]
+    assert main([*run, "--out", str(my_module / "runs")]) == 0
+    assert main(["score", str(my_module / "runs"), "--json"]) == 0
+    assert float(re.findall(r'"estimate": (0\.\d+)', capsys.readouterr().out)[0]) > 0.5
+
+
+def test_commands_named_in_the_readme_exist(capsys) -> None:
+    for command in set(re.findall(r"continual-envs ([a-z-]+)[ `\n]", README)):
+        with pytest.raises(SystemExit) as exit:
+            main([command, "--help"])
+        assert exit.value.code == 0
