@@ -7,15 +7,16 @@ the wrapper `Record` for loops that are not ours. Imported on first use, since t
 from importlib import import_module
 from typing import Any
 
+from evaluation.report import report  # also the name of a module: it must be bound here
+
 _HOME = {
     "run": "evaluation.api",
     "study": "evaluation.api",
     "load": "evaluation.runs",
     "score": "evaluation.scores",
-    "report": "evaluation.report",
     "Record": "evaluation.record",
 }
-__all__ = list(_HOME)
+__all__ = [*_HOME, "report"]
 
 
 def __getattr__(name: str) -> Any:

@@ -23,7 +23,7 @@ Array = NDArray[np.float64]
 
 INK = "#222222"
 FAINT = "#6b6b6b"
-STYLE: dict[str, Any] = {
+STYLE: dict[Any, Any] = {
     "font.size": 9,
     "axes.spines.top": False,
     "axes.spines.right": False,
@@ -80,7 +80,9 @@ def draw(
     size: tuple[float, float],
     num_tasks: int,
     anchor: Curve | None = None,
+    log: bool = False,
     windows: bool = False,
+    bounds: tuple[float, float] = (-np.inf, np.inf),
 ) -> Figure:
     """Return a figure of the lines.
 
@@ -90,25 +92,31 @@ def draw(
         size: Width and height in inches; the height grows if the labels need it.
         num_tasks: Where the axis ends.
         anchor: Drawn dotted if given.
+        log: Whether the vertical axis is logarithmic; then all means must be positive.
         windows: Whether to shade the early and the late window.
+        bounds: The possible values: a band may leave them, the axis does not.
     """
     with style():
-        names = [textwrap.fill(line.label, LABEL_WIDTH) for line in lines]
+        names = [textwrap.fill(_name(line), LABEL_WIDTH) for line in lines]
         rows = sum(name.count("\n") + 1 for name in names)
         figure = Figure((size[0], max(size[1], 0.17 * rows + 0.9)))
         FigureCanvasAgg(figure)
         axes = figure.add_subplot()
-        axes.set(xlabel="task", ylabel=ylabel, xlim=(0, max(num_tasks - 1, 1)))
+        axes.set_ylabel(ylabel, parse_math=False)  # a "$" in a name is just that
+        axes.set(xlabel="task", xlim=(0, max(num_tasks - 1, 1)))
         axes.xaxis.set_major_locator(MaxNLocator(integer=True, nbins=8))
         for line in lines:
             _draw_line(axes, line)
         if anchor is not None:
             axes.plot(anchor.tasks, anchor.mean, color=INK, linestyle=":", linewidth=1.1)
-        if spans_decades([line.curve.mean for line in lines]):
+        if log:
+            # A band may reach below 0; the means say what must be seen.
             axes.set_yscale("log")
+            axes.set_ylim(bottom=min(np.nanmin(line.curve.mean) for line in lines) / 2)
         if windows:
             _shade(axes, num_tasks)
-        axes.set_ylim(axes.get_ylim())  # what is drawn from here on must not move the axis
+        # From here on nothing that is drawn moves the axis.
+        axes.set_ylim(*np.clip(axes.get_ylim(), *bounds).tolist())
         _label_ends(axes, lines, names)
     return figure
 
@@ -116,7 +124,11 @@ def draw(
 def spans_decades(values: Sequence[Array]) -> bool:
     """Say whether values are all positive and too far apart for a linear axis."""
     finite = np.concatenate([v[np.isfinite(v)] for v in values] or [np.empty(0)])
-    return finite.size > 0 and finite.min() > 0 and finite.max() / finite.min() > LOG_ABOVE
+    return bool(finite.size and finite.min() > 0 and finite.max() > LOG_ABOVE * finite.min())
+
+
+def _name(line: Line) -> str:
+    return line.label + " (diverged)" * bool(np.isnan(line.curve.mean).any())
 
 
 def _draw_line(axes: Axes, line: Line) -> None:
@@ -157,47 +169,42 @@ def _shade(axes: Axes, num_tasks: int) -> None:
 
 def _label_ends(axes: Axes, lines: Sequence[Line], names: Sequence[str]) -> None:
     """Write each line's name right of the axes, beside its last point where there is room."""
-    figure = axes.figure
-    canvas = figure.canvas
-    assert isinstance(canvas, FigureCanvasAgg)
-    renderer = canvas.get_renderer()
-    point = figure.dpi / 72
+    point = axes.figure.dpi / 72
     texts = [
-        axes.text(0, 0, name, fontsize=LABEL_SIZE, color=INK, va="center", linespacing=1.1)
+        axes.text(
+            0, 0, name, fontsize=LABEL_SIZE, color=INK, va="center_baseline", parse_math=False
+        )
         for name in names
     ]
-    sizes = [text.get_window_extent(renderer) for text in texts]
+    sizes = [text.get_window_extent() for text in texts]
     _fit_axes(axes, max((s.width for s in sizes), default=0) + 38 * point)
     box = axes.bbox
     ends = [_end(axes, line.curve) for line in lines]
-    heights = np.array([size.height + 1.5 * point for size in sizes])
+    heights = np.array([1.35 * LABEL_SIZE * point * (name.count("\n") + 1) for name in names])
     wanted = np.array([y for _, y in ends])
     placed = spread(wanted, heights, box.y0 - 6 * point, box.y1 + 6 * point)
     to_axes = axes.transAxes.inverted()
     for line, text, end, y in zip(lines, texts, ends, placed, strict=True):
         corners = [end, *((box.x1 + x * point, y) for x in (10, 24, 28))]
         xs, ys = to_axes.transform(corners).T
-        stroke = {"color": line.look.colour, "transform": axes.transAxes, "clip_on": False}
-        axes.plot(xs[:2], ys[:2], linewidth=0.6, alpha=0.7, **stroke)
-        axes.plot(xs[1:3], ys[1:3], linewidth=2, linestyle=line.look.dashes, **stroke)
+        # A thin lead from the line's end, then a stub that looks like the line.
+        parts = axes.plot(xs[:2], ys[:2], linewidth=0.6, alpha=0.7)
+        parts += axes.plot(xs[1:3], ys[1:3], linewidth=2, linestyle=line.look.dashes)
+        for part in parts:
+            part.set(color=line.look.colour, transform=axes.transAxes, clip_on=False)
         text.set_position((xs[3], ys[3]))
         text.set_transform(axes.transAxes)
-        if np.isnan(line.curve.mean).any():
-            text.set_text(text.get_text() + " (diverged)")
 
 
 def _fit_axes(axes: Axes, right: float) -> None:
     """Leave room for the tick labels on the left and for `right` pixels on the right."""
-    figure = axes.figure
-    canvas = figure.canvas
-    assert isinstance(canvas, FigureCanvasAgg)
     for text in axes.texts:
         text.set_in_layout(False)
-    outer = axes.get_tightbbox(canvas.get_renderer())
+    outer = axes.get_tightbbox()
     assert outer is not None
-    width, height = figure.bbox.width, figure.bbox.height
+    width, height = axes.figure.bbox.width, axes.figure.bbox.height
     pad = 6.0
-    figure.subplots_adjust(
+    axes.figure.subplots_adjust(
         left=(axes.bbox.x0 - outer.x0 + pad) / width,
         bottom=(axes.bbox.y0 - outer.y0 + pad) / height,
         right=1 - (right + pad) / width,

@@ -44,8 +44,8 @@ def facts(arm: Arm) -> list[tuple[str, str]]:
         ("seeds", ", ".join(str(run.seed) for run in runs)),
         ("complete tasks", by_seed(runs, [str(len(run.tasks)) for run in runs])),
         ("finished", by_seed(runs, ["yes" if is_finished(run) else "no" for run in runs])),
-        ("updates", by_seed(runs, [_updates(run) for run in runs])),
-        ("wall-clock seconds", by_seed(runs, [_seconds(run) for run in runs])),
+        ("updates per run", by_seed(runs, [_updates(run) for run in runs])),
+        ("wall-clock seconds per run", by_seed(runs, [_seconds(run) for run in runs])),
     ]
     others = dict.fromkeys(key for run in runs for key in sorted(run.config))
     names = [*_EXPECTED, *(key for key in others if key not in _EXPECTED)]

@@ -12,7 +12,6 @@ from matplotlib.figure import Figure
 from evaluation.report.arms import Arm, Problem
 from evaluation.report.curves import (
     Array,
-    Curve,
     anchor_curve,
     measure_curve,
     outcome_curve,
@@ -23,8 +22,10 @@ from evaluation.report.wording import DIRECTIONS, kinds, number, outcome_decimal
 
 # Okabe & Ito's colours but for yellow, which white swallows, then three of Tol's: told apart by
 # colour-blind readers, and every line is labelled at its end as well.
-COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9")
-COLOURS += ("#882255", "#332288", "#999933")
+COLOURS = (
+    "#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9",
+    "#882255", "#332288", "#999933",
+)  # fmt: skip
 SECOND_ROUND = (0, (7, 1.5, 1.5, 1.5))
 REFERENCES = {
     "fresh": Look("#555555", (0, (5, 2)), 1.2),
@@ -49,6 +50,14 @@ MEASURES = {
     "values.",
     "gradient_norm": "L2 norm of the gradient of the mean loss on the probe examples.",
 }
+MAY_BE_LOGARITHMIC = ("gradient_norm",)
+BOUNDS = {
+    "accuracy": (0.0, 1.0),
+    "return": (-np.inf, np.inf),
+    "dead_units": (0.0, 1.0),
+    "tau_dormant_units": (0.0, 1.0),
+}
+NOT_NEGATIVE = (0.0, np.inf)  # an error and the other measures of ours
 UNKNOWN_MEASURE = "As the runs recorded it; the definition is theirs."
 
 
@@ -98,8 +107,8 @@ def outcome_panel(problem: Problem, known: Mapping[str, Look]) -> Panel:
             decimals = outcome_decimals([arm.score for arm in drawn])
             caption.append(f"Outside the axes: {what} ({number(mean, decimals)} on average).")
             anchor = None
-    if spans_decades([line.curve.mean for line in lines]):
-        caption.append("The vertical axis is logarithmic.")
+    log = spans_decades([line.curve.mean for line in lines])
+    caption += ["The vertical axis is logarithmic."] * log
     caption += _missing([a for a in problem.arms if a not in drawn], "without a complete task")
     return Panel(
         name=slug(f"{problem.label} {problem.outcome}"),
@@ -108,10 +117,12 @@ def outcome_panel(problem: Problem, known: Mapping[str, Look]) -> Panel:
         figure=draw(
             lines,
             f"{problem.outcome} ({DIRECTIONS[problem.outcome != 'error']})",
-            (9.6, 4.2),
+            (8.8, 4.1),
             problem.num_tasks,
             anchor,
+            log,
             windows=True,
+            bounds=BOUNDS.get(problem.outcome, NOT_NEGATIVE),
         ),
     )
 
@@ -148,17 +159,17 @@ def _measure_panel(problem: Problem, name: str, known: Mapping[str, Look]) -> Pa
     curves = [(arm, measure_curve(arm.group, name)) for arm in problem.arms]
     drawn = [(arm, curve) for arm, curve in curves if curve is not None]
     caption = [MEASURES.get(name, UNKNOWN_MEASURE)]
-    caption.append(f"At the start of a task, mean over seeds{_bands([a for a, _ in drawn])}.")
-    caption += _missing([arm for arm, curve in curves if curve is None], "not recorded by all seeds")
-    if spans_decades([curve.mean for _, curve in drawn]):
-        caption.append("The vertical axis is logarithmic.")
+    absent = [arm for arm, curve in curves if curve is None]
+    caption += _missing(absent, "not recorded by all seeds")
+    log = name in MAY_BE_LOGARITHMIC and spans_decades([curve.mean for _, curve in drawn])
+    caption += ["The vertical axis is logarithmic."] * log
     lines = [Line(arm.label, _look(arm, known), curve) for arm, curve in drawn]
-    heading = name.replace("_", " ")
+    bounds = BOUNDS.get(name, NOT_NEGATIVE if name in MEASURES else BOUNDS["return"])
     return Panel(
         name=slug(f"{problem.label} {problem.outcome} {name}"),
-        heading=heading.capitalize(),
+        heading=name,
         caption=" ".join(caption),
-        figure=draw(lines, heading, (6.6, 3.3), problem.num_tasks),
+        figure=draw(lines, name, (5.8, 3.1), problem.num_tasks, log=log, bounds=bounds),
     )
 
 
@@ -183,6 +194,3 @@ def _fits(anchor: Array, means: Sequence[Array]) -> bool:
 
 def _missing(arms: Sequence[Arm], why: str) -> list[str]:
     return [f"Not drawn, {why}: {', '.join(arm.label for arm in arms)}."] if arms else []
-
-
-__all__ = ["Curve", "Panel", "looks", "measure_panels", "outcome_panel", "panels", "save"]

@@ -27,7 +27,7 @@ MEANINGS: dict[Verdict, str] = {
     "lost": "retention's interval lies below 1: the arm ends worse than it was early in its own "
     "stream",
     "kept": "the intervals of both retention and plasticity reach 1, and both exclude a loss of "
-    f"more than {MARGIN:.0%}",
+    f"more than {MARGIN * 100:g} %",
     "steady": "no loss against its own early tasks, but plasticity's interval lies below 1: a "
     "network without a past ends better",
     "undecided": "the runs do not decide it",
@@ -76,7 +76,7 @@ def why_undecided(score: Score) -> str:
         name, interval = "plasticity", score.plasticity
     if interval.low is None:
         return f"{name}: {reason(interval.note)}"
-    return f"{name}'s interval {estimate(interval)} does not exclude a loss of {MARGIN:.0%}"
+    return f"{name}'s interval {estimate(interval)} does not exclude a loss of {MARGIN * 100:g} %"
 
 
 def findings(problem: Problem) -> list[Finding]:
@@ -116,16 +116,16 @@ def _verdicts(problem: Problem) -> list[Finding]:
     leads: dict[Verdict, str] = {
         "lost": "lost part of the ability to learn: the interval of retention lies below 1.",
         "kept": "kept it: retention and plasticity both reach 1, and a loss of more than "
-        f"{MARGIN:.0%} is excluded.",
+        f"{MARGIN * 100:g} % is excluded.",
         "steady": "held the level of the early tasks, yet a network without a past ends better: "
         "this is not plasticity kept.",
-        "undecided": "cannot be called either way.",
+        "undecided": "are left open by these runs.",
     }
     found = []
     for kind, lead in leads.items():
         arms = [arm for arm in problem.methods if verdict(arm.score) == kind]
         if arms:
-            text = f"{len(arms)} of {total} {'method' if total == 1 else 'methods'} {lead}"
+            text = f"{len(arms)} of {total} {'arm' if total == 1 else 'arms'} {lead}"
             found.append(Finding(kind, text, tuple((a.label, _numbers(a)) for a in arms)))
     return found
 
@@ -137,7 +137,7 @@ def _numbers(arm: Arm) -> str:
     if score.retention.estimate is None:
         decimals = outcome_decimals([score])
         early, late = estimate(score.early, decimals), estimate(score.late, decimals)
-        return f"{score.outcome_name} {early} early, {late} late"
+        return f"retention is undefined; {score.outcome_name} {early} early, {late} late"
     parts = [f"retention {estimate(score.retention)}"]
     if score.plasticity.estimate is not None:
         parts.append(f"plasticity {estimate(score.plasticity)}")

@@ -28,6 +28,7 @@ from evaluation.report.wording import (
     DASH,
     estimate,
     interval_sentence,
+    setup_sentence,
     span,
     window_sentence,
 )
@@ -49,6 +50,15 @@ class ArmFacts:
     label: str
     settings: list[tuple[str, str]]
     facts: list[tuple[str, str]]
+
+
+@dataclass(frozen=True)
+class Brief:
+    """An arm on one problem, at a glance."""
+
+    verdict: Verdict
+    retention: str
+    plasticity: str
 
 
 @dataclass(frozen=True)
@@ -85,7 +95,7 @@ def render(problems: Sequence[Problem], title: str | None = None) -> str:
         title=title or f"Plasticity on {_joined([p.label for p in problems])}",
         answer=answer(problems),
         sections=sections,
-        overview=_overview(problems) if len(problems) > 1 else [],
+        overview=_overview(problems),
         headings=[heading for heading, _, _ in COLUMNS],
         verdicts=TITLES,
         meanings=MEANINGS,
@@ -95,32 +105,36 @@ def render(problems: Sequence[Problem], title: str | None = None) -> str:
 
 
 def answer(problems: Sequence[Problem]) -> str:
-    """Return one sentence that counts the verdicts over all methods and problems."""
+    """Count the verdicts over all arms and problems, and the runs that have not ended."""
     methods = [(arm, verdict(arm.score)) for problem in problems for arm in problem.methods]
     if not methods:
-        return "There are only reference arms here, so there is nothing to judge."
+        return "Only reference arms were run, so there is nothing to judge." + _pending(problems)
     counts = Counter(kind for _, kind in methods)
     words: dict[Verdict, str] = {
-        "lost": "part of it was lost",
-        "kept": "it was kept",
-        "steady": "the level was held, below that of a network without a past",
-        "undecided": "the runs do not decide",
+        "lost": "lost part of it",
+        "kept": "kept it",
+        "steady": "held the level but ended below a network without a past",
+        "undecided": "are undecided",
     }
-    parts = [f"in {counts[kind]} {text}" for kind, text in words.items() if counts[kind]]
+    parts = [f"{counts[kind]} {text}" for kind, text in words.items() if counts[kind]]
     on = span([len(problems)], "problem")
-    cases = "1 case" if len(methods) == 1 else f"{len(methods)} cases"
-    return f"The ability to learn, in {cases} (methods on {on}): {_joined(parts)}."
+    return f"Of {span([len(methods)], 'arm')} on {on}, {_joined(parts)}.{_pending(problems)}"
+
+
+def _pending(problems: Sequence[Problem]) -> str:
+    arms = [arm for problem in problems for arm in problem.arms]
+    pending = sum(len(arm.unfinished) for arm in arms)
+    total = span([sum(len(arm.group.runs) for arm in arms)], "run")
+    return f" Provisional: {pending} of {total} unfinished." if pending else ""
 
 
 def _section(index: int, problem: Problem, outcome: Panel, measures: list[Panel]) -> Section:
     scores = [arm.score for arm in problem.arms]
-    seeds = span([len(score.seeds) for score in scores], "seed")
-    tasks = span([score.tasks for score in scores], "task")
     best = best_backprop(problem)
     return Section(
         label=problem.label,
         anchor=f"problem-{index + 1}",
-        setup=f"{tasks}, {seeds} an arm.",
+        setup=setup_sentence(scores),
         intervals=interval_sentence(scores),
         windows=window_sentence(problem.num_tasks),
         problem_settings=problem_settings(problem.arms[0]),
@@ -143,9 +157,11 @@ def _unfinished(arm: Arm) -> str:
     return f"unfinished: {len(arm.unfinished)} of {span([len(arm.group.runs)], 'seed')}"
 
 
-def _overview(problems: Sequence[Problem]) -> list[tuple[str, list[tuple[Verdict, str] | None]]]:
-    """Return each method's verdict and scores on each problem, None where it was not run."""
-    labels = dict.fromkeys(arm.label for problem in problems for arm in problem.methods)
+def _overview(problems: Sequence[Problem]) -> list[tuple[str, list[Brief | None]]]:
+    """Return each arm on each problem, None where it was not run; empty if none is on two."""
+    labels = Counter(arm.label for problem in problems for arm in problem.methods)
+    if max(labels.values(), default=0) < 2:
+        return []
     by_label = [{arm.label: arm for arm in problem.methods} for problem in problems]
     return [
         (label, [_brief(own[label]) if label in own else None for own in by_label])
@@ -153,9 +169,9 @@ def _overview(problems: Sequence[Problem]) -> list[tuple[str, list[tuple[Verdict
     ]
 
 
-def _brief(arm: Arm) -> tuple[Verdict, str]:
+def _brief(arm: Arm) -> Brief:
     score = arm.score
-    return verdict(score), f"{estimate(score.retention)} / {estimate(score.plasticity)}"
+    return Brief(verdict(score), estimate(score.retention), estimate(score.plasticity))
 
 
 def _folders(problems: Sequence[Problem]) -> list[str]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -18,7 +19,6 @@ from evaluation.report.wording import (
     number,
     outcome_decimals,
     reason,
-    span,
 )
 from evaluation.scores import Score
 from evaluation.statistics import Interval
@@ -36,6 +36,7 @@ COLUMNS = (
     ("Retention", "retention", True),
     ("Gap to linear", "gap_to_linear", False),
 )
+_VERDICT_STYLES: dict[Verdict | None, str] = {"lost": "red", "kept": "green", "steady": "yellow"}
 
 
 @dataclass(frozen=True)
@@ -129,54 +130,52 @@ def _letters(index: int) -> str:
 
 
 def rich_table(scores: Sequence[Score]) -> RichTable:
-    """Return the scores as a table for the terminal, about 110 columns wide.
+    """Return the scores as a table for the terminal, about 100 columns wide.
 
-    The same numbers as in the page: methods by late window, reference arms below a rule.
+    The same numbers as in the page: methods by late window, reference arms dim below a rule. A
+    second line has the privileges of the arm and the intervals.
     """
     from rich import box
     from rich.table import Table as RichTable
 
-    shown = RichTable(box=box.SIMPLE_HEAD, pad_edge=False, padding=(0, 1), caption_justify="left")
-    shown.add_column("Arm", overflow="fold", max_width=30)
+    shown = RichTable(box=box.SIMPLE_HEAD, pad_edge=False, padding=0)
+    shown.caption_justify = "left"
+    shown.add_column("Arm", overflow="fold", min_width=18)
     for heading, _, _ in COLUMNS:
-        shown.add_column(heading.removesuffix(" window"), justify="right", no_wrap=True)
-    shown.add_column("n", justify="right", no_wrap=True)
-    shown.add_column("Verdict", no_wrap=True)
-    captions = []
+        shown.add_column(heading.replace(" ", "\n", 1), justify="right", no_wrap=True)
+    shown.add_column("Verdict\nand n", no_wrap=True)
+    lines = [interval_sentence(scores) + " Reference arms are never ranked."]
     for key in dict.fromkeys((s.problem_label, s.outcome_name) for s in scores):
         own = table([s for s in scores if (s.problem_label, s.outcome_name) == key])
-        _add_section(shown, own)
-        captions += [f"{own.title}"] if own.footnotes else []
-        captions += [f"  {mark}  {text}" for mark, text in own.footnotes]
-    captions.insert(0, interval_sentence(scores) + " Reference arms are dim and never ranked.")
-    shown.caption = _styled("\n".join(captions), "dim")
+        shown.add_row(_styled(own.title.replace(": ", "\n"), "bold"))
+        for rows, style in ((own.methods, ""), (own.references, "dim")):
+            for row in rows:
+                shown.add_row(*_rich_cells(row), style=style, end_section=row is rows[-1])
+        lines += [own.title] * bool(own.footnotes)
+        lines += [f"  {mark}  {text}" for mark, text in own.footnotes]
+    shown.caption = _styled("\n".join(lines), "dim")
     return shown
-
-
-def _add_section(shown: RichTable, own: Table) -> None:
-    shown.add_row(_styled(own.title, "bold"), end_section=False)
-    for index, row in enumerate(own.methods, start=1):
-        last = index == len(own.methods)
-        shown.add_row(*_rich_cells(row), end_section=last)
-    for index, row in enumerate(own.references, start=1):
-        last = index == len(own.references)
-        shown.add_row(*_rich_cells(row), style="dim", end_section=last)
 
 
 def _rich_cells(row: Row) -> list[Text]:
     label = _styled(row.label)
     label.append(f" {row.marks}" if row.marks else "", "cyan")
-    if row.privileges != DASH:
-        label.append(f"\nuses {row.privileges}", "dim")
+    label.append(f"\nuses {row.privileges}" if row.privileges != DASH else "", "dim")
     cells = [label]
     for cell in row.cells:
         text = _styled(cell.estimate)
         text.append(f" {cell.marks}" if cell.marks else "", "cyan")
-        text.append(f"\n{cell.ends}" if cell.ends else "", "dim")
+        text.append(f"\n{_compact(cell.ends)}" if cell.ends else "", "dim")
         cells.append(text)
-    colours = {"lost": "red", "kept": "green", "steady": "yellow", "undecided": "dim", None: ""}
     title = TITLES[row.verdict] if row.verdict else "reference"
-    return [*cells, _styled(str(row.seeds)), _styled(title, colours[row.verdict])]
+    verdict_and_n = _styled(title, _VERDICT_STYLES.get(row.verdict, ""))
+    return [*cells, verdict_and_n.append(f"\n{row.seeds}", "dim")]
+
+
+def _compact(ends: str) -> str:
+    """Return "[0.91, 0.93]" as ".91–.93"."""
+    low, high = re.sub(r"\b0\.", ".", ends.strip("[]")).split(", ")
+    return low + (", " if "\N{MINUS SIGN}" in ends else "\N{EN DASH}") + high
 
 
 def _styled(text: str, style: str = "") -> Text:
@@ -184,6 +183,3 @@ def _styled(text: str, style: str = "") -> Text:
     from rich.text import Text
 
     return Text(text, style)
-
-
-__all__ = ["COLUMNS", "Cell", "Row", "Table", "rich_table", "span", "table"]

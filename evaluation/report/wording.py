@@ -6,7 +6,6 @@ import json
 import math
 import re
 from collections.abc import Iterable, Sequence
-from statistics import median
 from typing import Any
 
 from evaluation.scores import Score, early_window, late_window
@@ -19,10 +18,10 @@ DIRECTIONS = {True: "higher is better", False: "lower is better"}
 
 
 def outcome_decimals(scores: Sequence[Score]) -> int:
-    """Return how many decimals give a typical outcome three significant digits, 0 to 6."""
-    late = [abs(s.late.estimate) for s in scores if s.late.estimate]
-    # The median, so that one diverged arm does not take the digits from the others.
-    return min(max(2 - math.floor(math.log10(median(late))), 0), 6) if late else 3
+    """Return how many decimals give a smallish outcome three significant digits, 0 to 6."""
+    late = sorted(abs(s.late.estimate) for s in scores if s.late.estimate)
+    # The lower quartile: neither one diverged arm nor one that is near 0 decides for the others.
+    return min(max(2 - math.floor(math.log10(late[len(late) // 4])), 0), 6) if late else 3
 
 
 def number(value: float | None, decimals: int) -> str:
@@ -56,15 +55,20 @@ def interval_sentence(scores: Sequence[Score]) -> str:
     """Say how the intervals of these scores were made."""
     means = kinds(i for s in scores for i in (s.outcome, s.early, s.late, s.gap_to_linear))
     ratios = kinds(i for s in scores for i in (s.plasticity, s.retention))
-    parts = [f"{means} for means and gaps"] * bool(means) + [f"{ratios} for ratios"] * bool(ratios)
-    if not parts:
+    if not means and not ratios:
         return "No intervals: they need at least 3 seeds."
-    return f"95 % intervals over seeds: {', '.join(parts)}."
+    if not ratios or means == ratios:
+        return f"95 % intervals over seeds: {means}."
+    return f"95 % intervals over seeds: {means} for means and gaps, {ratios} for ratios."
 
 
-def seeds_phrase(scores: Sequence[Score]) -> str:
-    """Return "5 seeds" or, where arms differ, "3 to 5 seeds"."""
-    return span([len(s.seeds) for s in scores], "seed")
+def setup_sentence(scores: Sequence[Score]) -> str:
+    """Say how much was run, and on what kind of interval the verdicts rest."""
+    tasks = span([score.tasks for score in scores], "task")
+    seeds = span([len(score.seeds) for score in scores], "seed")
+    ratios = kinds(i for s in scores for i in (s.retention, s.plasticity))
+    basis = f"The verdicts rest on 95 % {ratios} intervals over seeds." if ratios else ""
+    return f"{tasks} and {seeds} an arm. {basis}".rstrip()
 
 
 def span(counts: Sequence[int], noun: str) -> str:
