@@ -144,7 +144,7 @@ class Stream(ABC):
                 inputs.append(task.inputs)
             rows.append(task.rows[span] + offset)
             which.append(np.full(len(rows[-1]), len(transforms), dtype=np.int64))
-            targets.append(task.targets[span])
+            targets.append(task.targets[span].copy())  # the task is remembered: keep its own
             transforms.append(task.transform)
         return Chunk(
             _join(inputs), _join(rows), tuple(transforms), _join(which), _join(targets)

@@ -1,0 +1,1 @@
+"""What `agents.testing` checks, one small function a promise."""

@@ -1,0 +1,1 @@
+"""What `continual_envs.testing` checks, one small function a promise."""
