@@ -135,19 +135,22 @@ class Stream(ABC):
     def chunk(self, start: int, n: int) -> Chunk:
         """Return the examples `start` .. `start + n - 1` of the stream; they may span tasks."""
         size = self.examples_per_task
-        inputs, rows, which, targets, transforms = [], [], [], [], []
-        for index in range(start // size, (start + n - 1) // size + 1):
-            task = self._task(index)
-            span = slice(max(start - index * size, 0), min(start + n - index * size, size))
-            offset = sum(map(len, inputs)) if inputs and inputs[0] is not task.inputs else 0
-            if offset or not inputs:
-                inputs.append(task.inputs)
-            rows.append(task.rows[span] + offset)
-            which.append(np.full(len(rows[-1]), len(transforms), dtype=np.int64))
-            targets.append(task.targets[span].copy())  # the task is remembered: keep its own
-            transforms.append(task.transform)
+        tasks = [self._task(i) for i in range(start // size, (start + n - 1) // size + 1)]
+        spans = [
+            slice(max(start - task.index * size, 0), min(start + n - task.index * size, size))
+            for task in tasks
+        ]
+        shared = all(task.inputs is tasks[0].inputs for task in tasks)
+        sizes = [0 if shared else len(task.inputs) for task in tasks]
+        offsets = [sum(sizes[:i]) for i in range(len(tasks))]
+        pieces = list(zip(tasks, spans, offsets, strict=True))
+        lengths = [span.stop - span.start for span in spans]
         return Chunk(
-            _join(inputs), _join(rows), tuple(transforms), _join(which), _join(targets)
+            inputs=tasks[0].inputs if shared else np.concatenate([task.inputs for task in tasks]),
+            rows=np.concatenate([task.rows[span] + offset for task, span, offset in pieces]),
+            transforms=tuple(task.transform for task in tasks),
+            which=np.repeat(np.arange(len(tasks)), lengths),
+            targets=np.concatenate([task.targets[span] for task, span, _ in pieces]),
         )
 
     def content_hash(self, tasks: Iterable[int] = (0, 1)) -> str:
@@ -156,10 +159,10 @@ class Stream(ABC):
         for index in tasks:
             task = self.task(index)
             if task.inputs is not seen:
-                digest.update(np.ascontiguousarray(task.inputs))
+                digest.update(task.inputs.tobytes())
                 seen = task.inputs
             for array in (task.rows, task.targets, *vars(task.transform).values()):
-                digest.update(np.ascontiguousarray(array))
+                digest.update(np.asarray(array).tobytes())
         return digest.hexdigest()
 
     def _task(self, index: int) -> Task:
@@ -167,7 +170,3 @@ class Stream(ABC):
         if self._latest is None or self._latest.index != index:
             self._latest = self.task(index)
         return self._latest
-
-
-def _join(arrays: list[NDArray[Any]]) -> NDArray[Any]:
-    return arrays[0] if len(arrays) == 1 else np.concatenate(arrays)

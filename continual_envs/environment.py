@@ -380,7 +380,9 @@ def _factory(
     return functools.partial(kind, **settings)
 
 
-def _spaces(stream: Stream, batch_size: int | None) -> tuple[spaces.Box, spaces.Space[Any]]:
+def _spaces(
+    stream: Stream, batch_size: int | None
+) -> tuple[spaces.Space[Any], spaces.Space[Any]]:
     lead = () if batch_size is None else (batch_size,)
     low, high = stream.input_range
     observation = spaces.Box(low, high, (*lead, *stream.inputs_shape), np.float32)
