@@ -103,7 +103,7 @@ class NetworkLearner:
         the same inputs needs no second forward pass.
         """
         x = self._tensor(inputs)
-        if len(x) == self.batch_size and not self._stochastic:
+        if len(x) == self.batch_size and not self._stochastic and torch.is_grad_enabled():
             self._pending = (x, *self.module(x))
             return _numpy(self._pending[1])
         return _numpy(self._evaluate(x)[0])
@@ -160,9 +160,7 @@ class NetworkLearner:
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Continue from `state`, taken from a learner of the same settings and seed."""
-        state = copy.deepcopy(
-            state
-        )  # the optimizer would go on writing into the tensors it is given
+        state = copy.deepcopy(state)  # an optimizer goes on writing into what it is given
         self.module.load_state_dict(state["parameters"])
         self._initial = state["initial"]
         self.optimizer.load_state_dict(state["optimizer"])

@@ -51,13 +51,14 @@ def problem(kind: str = "classes", batch: int | None = None) -> tuple[spaces.Box
 
 
 def build(name: str, kind: str = "classes", batch: int | None = None, **settings: Any) -> Any:
-    """Return an agent with a small network and `HOT` settings."""
-    settings = {"seed": 0, **settings}
+    """Return an agent with a small network and `HOT` settings where none are given."""
+    seed = settings.pop("seed", 0)
     parts = name.split("+")
     hot = {f"{part}.{key}": value for part in parts for key, value in HOT.get(part, {}).items()}
     if "linear" not in parts:
         hot["hidden"] = HIDDEN
-    return registry.make(name, *problem(kind, batch), **hot, **settings)
+    chosen = registry.canonical(name, hot) | registry.canonical(name, settings)
+    return registry.make(name, *problem(kind, batch), seed=seed, **chosen)
 
 
 def float64(
@@ -69,11 +70,11 @@ def float64(
 
 
 def examples(n: int, kind: str = "classes", seed: int = 0) -> Chunk:
-    """Return n examples of a random task; the inputs as shown lie column by column in memory."""
-    rng = np.random.default_rng(seed)
-    inputs = rng.normal(size=(n, INPUTS)).astype(np.float32)
-    labels = rng.integers(CLASSES, size=n)
-    targets = labels if kind == "classes" else rng.normal(size=n).astype(np.float32)
+    """Return the first n examples of a random task, which lie column by column in memory."""
+    inputs = np.random.default_rng(seed).normal(size=(n, INPUTS)).astype(np.float32)
+    rng = np.random.default_rng([seed, 1])
+    labels = kind == "classes"
+    targets = rng.integers(CLASSES, size=n) if labels else rng.normal(size=n).astype(np.float32)
     zeros = np.zeros(n, dtype=np.int64)
     return Chunk(inputs, np.arange(n), (np.asfortranarray,), zeros, targets)
 

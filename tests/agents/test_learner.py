@@ -115,6 +115,13 @@ def predict_another_of_one(learner, inputs):
     learner.predict(inputs[:1])
 
 
+def predict_without_gradients(learner, inputs):
+    with torch.no_grad():
+        learner.predict(inputs)
+    with torch.inference_mode():
+        learner.predict(inputs)
+
+
 def inspect_and_measure(learner, inputs):
     learner.predict(inputs)
     learner.inspect(inputs + 1, np.zeros(len(inputs), dtype=np.int64))
@@ -123,7 +130,14 @@ def inspect_and_measure(learner, inputs):
 @pytest.mark.parametrize("batch", [None, 3])
 @pytest.mark.parametrize(
     "disturb",
-    [disturb_input, disturb_output, predict_another, predict_another_of_one, inspect_and_measure],
+    [
+        disturb_input,
+        disturb_output,
+        predict_another,
+        predict_another_of_one,
+        predict_without_gradients,
+        inspect_and_measure,
+    ],
 )
 def test_a_remembered_prediction_is_used_only_for_what_was_predicted(disturb, batch):
     plain, disturbed = build("backprop", batch=batch), build("backprop", batch=batch)
@@ -192,6 +206,31 @@ def test_inspect_changes_nothing_and_its_gradient_is_autograds(name, kind):
     assert [w.shape for w in seen.weights] == [tuple(m.weight.shape) for m in model.linears]
     start = build(name, kind, batch=3)
     assert same(seen.initial_parameters, [value.numpy() for value in values(start)])
+
+
+def test_a_learner_of_a_third_party_needs_three_methods_and_no_more():
+    class Last:
+        seen = 0.0
+
+        def predict(self, inputs):
+            return np.full((len(inputs), 1), self.seen)
+
+        def update(self, inputs, targets):
+            said, self.seen = self.predict(inputs), targets[-1]
+            return said
+
+        def update_many(self, chunk):
+            raise NotImplementedError
+
+    assert isinstance(Last(), Learner) and not isinstance(Last(), Inspectable)
+    agent, (x, y) = (
+        LearnerAgent(Last(), problem("values")[1]),
+        next(examples(1, "values").batches(1)),
+    )
+    assert not agent.needs_boundary and agent.act(x[0]).tolist() == [0.0]
+    info = {"target": y, "task_switch": True}
+    agent.learn(Transition(x[0], agent.act(x[0]), 0.0, x[0], False, False, info))
+    assert agent.act(x[0]).tolist() == y.tolist()
 
 
 def test_batches_of_another_size_can_be_learned_from():
