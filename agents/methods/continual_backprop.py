@@ -6,6 +6,7 @@ Algorithm 1, and its published code. Where they differ `profile` chooses: `Conti
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, fields
 from typing import Any, Literal, get_args
 
@@ -169,10 +170,10 @@ class ContinualBackprop:
             return
         value = instantaneous_utility(
             self.utility,
-            features.abs().mean(lead),
-            centred.abs().mean(lead),
-            mean_magnitude([self._network.incoming(layer)]),
-            mean_magnitude(self._network.outgoing(layer)),
+            size=lambda: features.abs().mean(lead),
+            centred=lambda: centred.abs().mean(lead),
+            incoming=lambda: mean_magnitude([self._network.incoming(layer)]),
+            outgoing=lambda: mean_magnitude(self._network.outgoing(layer)),
         )
         state.utility.lerp_(value, 1 - decay)
 
@@ -257,9 +258,16 @@ def mean_magnitude(weights: list[Tensor]) -> Tensor:
 
 
 def instantaneous_utility(
-    kind: str, size: Tensor, centred: Tensor, incoming: Tensor, outgoing: Tensor
+    kind: str,
+    *,
+    size: Callable[[], Tensor],
+    centred: Callable[[], Tensor],
+    incoming: Callable[[], Tensor],
+    outgoing: Callable[[], Tensor],
 ) -> Tensor:
-    """Return the utility of each unit for one batch, every argument (*lead, units).
+    """Return the utility of each unit for one batch, (*lead, units).
+
+    The arguments are called only where the kind needs them: they are most of the method's cost.
 
     Args:
         kind: a value of `Utility` other than "random".
@@ -268,14 +276,20 @@ def instantaneous_utility(
         incoming: mean |w_in|.
         outgoing: mean |w_out|.
     """
-    return {
-        "contribution": lambda: outgoing * size,
-        "adaptable_contribution": lambda: outgoing * centred / incoming,
-        "zero_contribution": lambda: outgoing * centred,
-        "adaptation": lambda: 1 / incoming,
-        "weight": lambda: outgoing,
-        "feature_by_input": lambda: centred / incoming,
-    }[kind]()
+    match kind:
+        case "contribution":
+            return outgoing() * size()
+        case "adaptable_contribution":
+            return outgoing() * centred() / incoming()
+        case "zero_contribution":
+            return outgoing() * centred()
+        case "adaptation":
+            return 1 / incoming()
+        case "weight":
+            return outgoing()
+        case "feature_by_input":
+            return centred() / incoming()
+    raise ValueError(f"utility: {kind!r} has no value for one batch")
 
 
 def _new_units(network: Network, layer: HiddenLayer) -> UnitState:
