@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-import os
+import tempfile
+import warnings
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from continual_envs import checks
 from evaluation import executors
 from evaluation.config import RunConfig, configure
 from evaluation.executors import Cell, Monitor
@@ -42,7 +44,7 @@ def run(
         engine: "auto" or "torch".
         device: a torch device.
         measure_every: measure at the start of every so many tasks; 0 never.
-        jobs: processes.
+        jobs: processes; for more than one, a script needs `if __name__ == "__main__":`.
         out: where run folders go.
         monitor: is told of progress.
 
@@ -81,7 +83,7 @@ def study(
     Args:
         name_or_file: one of `evaluation.studies.names()`, or a TOML file.
         out: where run folders go.
-        jobs: processes.
+        jobs: processes; for more than one, a script needs `if __name__ == "__main__":`.
         tuning: run the settings that were tried, on the tuning seeds, instead of the arms.
         monitor: is told of progress.
 
@@ -101,6 +103,8 @@ def execute(
 ) -> list[Path]:
     """Check every cell and its folder, then run them; see `run`."""
     cells = check(configs, out, jobs)
+    for folder in starting_over(cells):
+        warnings.warn(f"{folder}: no checkpoint; starts over", stacklevel=3)
     executors.execute(cells, min(jobs, len(cells)), monitor)
     return [folder for _, folder in cells]
 
@@ -110,14 +114,13 @@ def check(configs: Sequence[RunConfig], out: str | Path, jobs: int) -> list[Cell
 
     Builds each distinct problem and agent once and reads the folders that exist; writes nothing.
     """
-    from continual_envs import checks
     from evaluation.loop import Life, resumable
 
     checks.integer("jobs", jobs, 1)
-    check_writable("out", Path(out))
     cells = [(config, config.folder(out)) for config in configs]
     seen = set()
     for config, folder in cells:
+        check_writable("out", folder)
         if config.settings_hash not in seen:
             seen.add(config.settings_hash)
             Life(config)
@@ -125,10 +128,39 @@ def check(configs: Sequence[RunConfig], out: str | Path, jobs: int) -> list[Cell
     return cells
 
 
+def starting_over(cells: Sequence[Cell]) -> list[Path]:
+    """Return the folders whose runs have begun but cannot go on: they left no checkpoint."""
+    from evaluation.loop import DONE, resumable
+
+    return [
+        folder
+        for config, folder in cells
+        if (folder / "config.json").exists()
+        and not (folder / "checkpoint.pt").exists()
+        and resumable(config, folder) is not DONE
+    ]
+
+
 def check_writable(field: str, folder: Path) -> None:
-    """Refuse a folder that cannot be made or written to, without making it."""
-    for existing in (folder, *folder.absolute().parents):
-        if existing.exists():
-            if existing.is_dir() and os.access(existing, os.W_OK):
-                return
-            raise ValueError(f"{field}: {folder} cannot be written ({existing} forbids it)")
+    """Refuse a folder that cannot be made or written to, without making it.
+
+    Raises:
+        ValueError: a file is in the way, or nothing can be written there.
+    """
+    existing = next(path for path in (folder, *folder.absolute().parents) if path.exists())
+    try:
+        tempfile.TemporaryFile(dir=existing).close()  # permissions alone do not tell
+    except OSError as error:
+        cause = f"{existing}: {error.strerror}"
+        raise ValueError(f"{field}: {folder} cannot be written ({cause})") from None
+
+
+def check_writable_file(field: str, file: Path) -> None:
+    """Refuse a file that cannot be written, without making it.
+
+    Raises:
+        ValueError: it is a folder, or nothing can be written there.
+    """
+    if file.is_dir():
+        raise ValueError(f"{field}: {file} is a folder; give a file")
+    check_writable(field, file.parent)

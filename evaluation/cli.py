@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import os
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -14,7 +15,6 @@ from continual_envs import checks
 if TYPE_CHECKING:
     from evaluation.config import RunConfig
 
-COMMANDS = ("list", "run", "study", "report", "score", "export", "data", "check-agent")
 KINDS = ("problems", "agents", "methods", "studies")
 
 
@@ -35,16 +35,25 @@ def main(arguments: Sequence[str] | None = None) -> int:
     Returns:
         0, or 1 if a run or a check failed, or 2 for bad input.
     """
-    parser = build_parser()
+    parser, commands = build_parser()
     given = list(sys.argv[1:] if arguments is None else arguments)
-    if given and not given[0].startswith("-") and given[0] not in _commands():
-        return _refuse(parser.prog, ValueError(_complaint("command", given[0], _commands())))
-    parsed = parser.parse_args(given)
     try:
+        if given and not given[0].startswith("-"):
+            checks.one_of("command", given[0], commands)
+        parsed, unknown = parser.parse_known_args(given)
+        if unknown:
+            options = list(parsed.parser._option_string_actions)
+            hint = f"{', '.join(options)}{checks.nearest(unknown[0], options)}"
+            raise ValueError(f"option: {unknown[0]!r} is not one of {hint}")
         code: int = parsed.action(parsed)
+        sys.stdout.flush()
         return code
-    except (ValueError, FileNotFoundError, PermissionError, NotADirectoryError) as error:
-        return _refuse(parser.prog, error)
+    except BrokenPipeError:  # whoever reads this, such as `head`, has seen enough
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 0
+    except (ValueError, OSError) as error:
+        print(f"{parser.prog}: {' '.join(str(error).split())}", file=sys.stderr)
+        return 2
     except RuntimeError as error:
         import traceback
 
@@ -57,14 +66,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return 130
 
 
-def build_parser() -> argparse.ArgumentParser:
-    """Return the parser of all commands."""
+def build_parser() -> tuple[argparse.ArgumentParser, list[str]]:
+    """Return the parser and the names of all commands."""
     parser = Parser(prog="continual-envs", description="Measure loss of plasticity.")
-    commands = parser.add_subparsers(metavar="COMMAND", required=True, parser_class=Parser)
+    subparsers = parser.add_subparsers(metavar="COMMAND", required=True, parser_class=Parser)
 
     def command(name: str, action: Callable[[Any], int], help: str) -> argparse.ArgumentParser:
-        added = commands.add_parser(name, help=help, description=help, allow_abbrev=False)
-        added.set_defaults(action=action)
+        added = subparsers.add_parser(name, help=help, description=help, allow_abbrev=False)
+        added.set_defaults(action=action, parser=added)
         return added
 
     sub = command("list", _list, "Show what can be named.")
@@ -110,29 +119,12 @@ def build_parser() -> argparse.ArgumentParser:
     sub.add_argument("name", metavar="NAME")
     sub = command("check-problem", _check_problem, "Check that a problem keeps the contract.")
     sub.add_argument("id", metavar="ID")
-    return parser
-
-
-def _commands() -> list[str]:
-    return [*COMMANDS, "check-problem"]
+    return parser, list(subparsers.choices)
 
 
 def _add_execution(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--jobs", type=int, default=1, metavar="N", help="processes")
     parser.add_argument("--out", default="runs", metavar="DIR")
-
-
-def _complaint(field: str, value: str, allowed: Sequence[str]) -> str:
-    try:
-        checks.one_of(field, value, allowed)
-    except ValueError as error:
-        return str(error)
-    return ""
-
-
-def _refuse(program: str, error: BaseException) -> int:
-    print(f"{program}: {' '.join(str(error).split())}", file=sys.stderr)
-    return 2
 
 
 def _list(parsed: argparse.Namespace) -> int:
@@ -145,25 +137,15 @@ def _list(parsed: argparse.Namespace) -> int:
     return 0
 
 
-def _assignments(texts: Sequence[str]) -> dict[str, Any]:
-    from evaluation.config import parse_assignment
-
-    result: dict[str, Any] = {}
-    for key, value in map(parse_assignment, texts):
-        if key in result:
-            raise ValueError(f"setting: {key} is given twice; give it once")
-        result[key] = value
-    return result
-
-
 def _run(parsed: argparse.Namespace) -> int:
     from evaluation.config import configure, parse_seeds
+    from evaluation.settings import parse_assignments
 
     configs = configure(
         parsed.problem,
         parsed.agent,
-        settings=_assignments(parsed.set),
-        problem_settings=_assignments(parsed.problem_set),
+        settings=parse_assignments(parsed.set),
+        problem_settings=parse_assignments(parsed.problem_set),
         seeds=parse_seeds(parsed.seeds),
         tasks=parsed.tasks,
         preset=parsed.preset,
@@ -195,7 +177,8 @@ def _study(parsed: argparse.Namespace) -> int:
     if not parsed.tuning:
         from evaluation.report import report
 
-        page = report(folders, Path(parsed.out) / f"{study.title}.html", study.title)
+        name = f"{Path(parsed.study).stem}.html"
+        page = report(folders, Path(parsed.out) / name, study.title)
         print(f"report: {page}")
     return 0
 
@@ -208,10 +191,8 @@ def _execute(configs: Sequence[RunConfig], out: str, jobs: int) -> list[Path]:
     from evaluation.progress import Bars
 
     cells = api.check(configs, out, jobs)
-    for _, folder in cells:
-        unfinished = (folder / "config.json").exists() and not (folder / "result.json").exists()
-        if unfinished and not (folder / "checkpoint.pt").exists():
-            print(f"{folder}: no checkpoint; starts over", file=sys.stderr)
+    for folder in api.starting_over(cells):
+        print(f"{folder}: no checkpoint; starts over", file=sys.stderr)
     with Bars(configs, Console(stderr=True)) as bars:
         executors.execute(cells, min(jobs, len(cells)), bars)
     return [folder for _, folder in cells]
@@ -223,14 +204,16 @@ def _print_scores(folders: Sequence[Path]) -> None:
     from evaluation.report.tables import rich_table
     from evaluation.scores import load, score
 
-    Console().print(rich_table(score(load(*folders))))
+    console = Console()
+    console.width = max(console.width, 120)  # what the table needs; narrower, it loses columns
+    console.print(rich_table(score(load(*folders))))
 
 
 def _report(parsed: argparse.Namespace) -> int:
-    from evaluation.api import check_writable
+    from evaluation.api import check_writable_file
     from evaluation.report import report
 
-    check_writable("out", Path(parsed.out).parent)
+    check_writable_file("out", Path(parsed.out))
     print(report(parsed.dirs, parsed.out))
     return 0
 
@@ -248,12 +231,15 @@ def _score(parsed: argparse.Namespace) -> int:
 
 
 def _export(parsed: argparse.Namespace) -> int:
-    from evaluation.api import check_writable
+    from evaluation.api import check_writable_file
     from evaluation.export import export_rows, write_csv
     from evaluation.runs import load
 
-    check_writable("out", Path(parsed.out).parent)
-    write_csv(export_rows(load(*parsed.dirs)), Path(parsed.out))
+    out = Path(parsed.out)
+    check_writable_file("out", out)
+    rows = export_rows(load(*parsed.dirs))
+    out.parent.mkdir(parents=True, exist_ok=True)
+    write_csv(rows, out)
     print(parsed.out)
     return 0
 

@@ -4,12 +4,9 @@ from __future__ import annotations
 
 import importlib
 import inspect
-import json
-import types
-from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal, Union, get_args, get_origin
+from typing import Any
 
 import gymnasium as gym
 
@@ -19,8 +16,7 @@ from continual_envs.environment import parameters as stream_parameters
 from continual_envs.registration import NAMESPACE
 from evaluation import presets
 from evaluation.description import settings_hash
-
-Settings = Mapping[str, Any]
+from evaluation.settings import Settings, expand
 
 
 @dataclass(frozen=True)
@@ -54,9 +50,7 @@ class RunConfig:
     @property
     def settings_hash(self) -> str:
         """Twelve hexadecimal digits of problem, agent and their expanded settings."""
-        return settings_hash(
-            self.problem, self.problem_settings, self.agent, self.agent_settings
-        )
+        return settings_hash(self.problem, self.problem_settings, self.agent, self.agent_settings)
 
     def folder(self, out: str | Path) -> Path:
         """Return the run's folder under `out`."""
@@ -100,13 +94,16 @@ def configure(
     problem = problem_id(problem, module)
     chosen = presets.lookup(problem, preset)
     known = problem_parameters(problem)
-    expanded = _expand(known, chosen.problem, dict(problem_settings or {}), f"setting of {problem}")
+    expanded = expand(known, chosen.problem, dict(problem_settings or {}), f"setting of {problem}")
     agent_known = registry.parameters(agent)
     given = registry.canonical(agent, dict(settings or {}))
     usual = presets.agent_settings(chosen, agent, agent_known)
-    agent_expanded = _expand(agent_known, usual, given, f"setting of {agent}")
+    agent_expanded = expand(agent_known, usual, given, f"setting of {agent}")
     checks.one_of("engine", engine, ("auto", "torch"))
     tasks = chosen.tasks if tasks is None else tasks
+    seeds = [0] if seeds is None else seeds
+    if not seeds or len(set(seeds)) < len(seeds):
+        raise ValueError(f"seeds: {seeds} is not allowed; give at least one, and each once")
     return [
         RunConfig(
             problem=problem,
@@ -120,7 +117,7 @@ def configure(
             measure_every=checks.integer("measure_every", measure_every),
             module=module,
         )
-        for seed in (seeds or [0])
+        for seed in seeds
     ]
 
 
@@ -137,8 +134,9 @@ def problem_id(name: str, module: str = "") -> str:
     if module:
         try:
             importlib.import_module(module)
-        except ImportError as error:
-            raise ValueError(f"problem: module {module!r} cannot be imported: {error}") from error
+        except Exception as error:  # another's module may fail in any way
+            cause = " ".join(f"{type(error).__name__}: {error}".split())
+            raise ValueError(f"problem: module {module!r} cannot be imported: {cause}") from error
     full = name if "/" in name else f"{NAMESPACE}/{name}"
     if full not in gym.registry:
         checks.one_of("problem", name, [id.removeprefix(f"{NAMESPACE}/") for id in problem_ids()])
@@ -171,20 +169,13 @@ def make_problem(config: RunConfig, privileged: bool) -> gym.Env[Any, Any]:
     return gym.make(prefix + config.problem, **settings)
 
 
-def parse_assignment(text: str) -> tuple[str, Any]:
-    """Split "key=value"; the value is a JSON scalar or list, a bare word is a string."""
-    key, separator, value = text.partition("=")
-    if not separator or not key:
-        raise ValueError(f"setting: {text!r} is not allowed; give key=value")
-    try:
-        return key, json.loads(value, parse_constant=_refuse_constant)
-    except json.JSONDecodeError:
-        return key, value
+def parse_seeds(text: str, field: str = "seeds") -> list[int]:
+    """Return the seeds of "0:5" (0 to 4) or "0,3,7".
 
-
-def parse_seeds(text: str) -> list[int]:
-    """Return the seeds of "0:5" (0 to 4) or "0,3,7"."""
-    message = f"seeds: {text!r} is not allowed; give a range like 0:5 or a list like 0,3,7"
+    Raises:
+        ValueError: something else, an empty range, a negative seed or one twice.
+    """
+    message = f"{field}: {text!r} is not allowed; give a range like 0:5 or a list like 0,3,7"
     try:
         if ":" in text:
             first, last = (int(part) for part in text.split(":"))
@@ -203,69 +194,10 @@ def check_device(name: str) -> str:
     import torch
 
     count = torch.cuda.device_count()
-    allowed = ["cpu", *(["cuda"] if count else []), *(f"cuda:{i}" for i in range(count))]
-    if name not in allowed:
-        raise ValueError(f"device: {name!r} is not here; use one of {', '.join(allowed)}")
-    return name
-
-
-def _refuse_constant(text: str) -> Any:
-    raise ValueError(f"setting: {text} is not allowed; give a finite number")
+    here = ["cpu", *(["cuda"] if count else []), *(f"cuda:{i}" for i in range(count))]
+    device: str = checks.one_of("device", name, here)
+    return device
 
 
 def _is_stream(id: str) -> bool:
     return "stream" in gym.registry[id].kwargs
-
-
-def _expand(
-    known: Mapping[str, inspect.Parameter], usual: Settings, given: Settings, field: str
-) -> dict[str, Any]:
-    """Return every setting: given, else usual, else the default; all of the declared type."""
-    for name in given:
-        checks.one_of(field, name, known)
-    result = {}
-    for name, parameter in known.items():
-        if name in given:
-            result[name] = coerce(name, given[name], parameter.annotation)
-        elif name in usual:
-            result[name] = coerce(name, usual[name], parameter.annotation)
-        elif parameter.default is inspect.Parameter.empty:
-            raise ValueError(f"{name}: not given, and {field.removeprefix('setting of ')} needs it")
-        else:
-            result[name] = coerce(name, parameter.default, parameter.annotation)
-    return result
-
-
-def coerce(field: str, value: Any, annotation: Any) -> Any:
-    """Return `value` as what a parameter's annotation declares; tuples become lists (JSON's).
-
-    Raises:
-        ValueError: it is not of that type.
-    """
-    if annotation is inspect.Parameter.empty or annotation is Any:
-        return list(value) if isinstance(value, tuple) else value
-    origin, arguments = get_origin(annotation), get_args(annotation)
-    if origin is Literal:
-        return checks.one_of(field, value, [str(argument) for argument in arguments])
-    if origin in (Union, types.UnionType):
-        if value is None and type(None) in arguments:
-            return None
-        (inner,) = [argument for argument in arguments if argument is not type(None)][:1]
-        return coerce(field, value, inner)
-    if origin in (tuple, list) or annotation in (tuple, list):
-        if not isinstance(value, tuple | list):
-            raise ValueError(f"{field}: {value!r} is not allowed; give a list like [1, 2]")
-        if not arguments:
-            return list(value)
-        kinds = [arguments[0]] * len(value) if arguments[-1] is ... else list(arguments)
-        if origin is list:
-            kinds = [arguments[0]] * len(value)
-        if len(kinds) != len(value):
-            raise ValueError(f"{field}: {value!r} is not allowed; give {len(kinds)} values")
-        return [coerce(field, item, kind) for item, kind in zip(value, kinds, strict=True)]
-    if annotation is float and isinstance(value, int) and not isinstance(value, bool):
-        return float(value)
-    if annotation in (int, bool, str, float) and type(value) is not annotation:
-        names = {int: "a whole number", float: "a number", bool: "true or false", str: "a word"}
-        raise ValueError(f"{field}: {value!r} is not allowed; give {names[annotation]}")
-    return value

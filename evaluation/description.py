@@ -58,6 +58,35 @@ def describe(
     }
 
 
+def continued(before: dict[str, Any], now: dict[str, Any], task: int) -> dict[str, Any]:
+    """Return the content of config.json for a run that goes on.
+
+    It stays what it was but for the horizon and the measuring; whatever else is different now, such
+    as a version or the device, is added to the list `resumed` with the task where it began.
+
+    Args:
+        before: the present content.
+        now: what `describe` would say.
+        task: where the run goes on.
+
+    Raises:
+        ValueError: the problem shows something else than it did.
+    """
+    if before.get("content_hash") != now["content_hash"]:
+        raise ValueError(
+            f"problem: {now['problem']} no longer shows what this run has seen (content_hash "
+            f"{now['content_hash'][:12]}, was {str(before.get('content_hash'))[:12]})"
+        )
+    kept = ("tasks", "measure_every")
+    changed = {key: now[key] for key in now if key not in kept and before.get(key) != now[key]}
+    resumed = before.get("resumed", [])
+    latest = {key: value for key, value in resumed[-1].items() if key != "task"} if resumed else {}
+    if changed != latest:
+        resumed = [*resumed, {"task": task, **changed}]
+    result = before | {"measure_every": now["measure_every"], "tasks": max(now["tasks"], task)}
+    return result | {"resumed": resumed} if resumed else result
+
+
 def settings_hash(
     problem: str, problem_settings: dict[str, Any], agent: str, agent_settings: dict[str, Any]
 ) -> str:

@@ -6,6 +6,7 @@ import contextlib
 import multiprocessing
 import queue
 import signal
+import threading
 import time
 from collections.abc import Iterator, Sequence
 from concurrent.futures import Future, ProcessPoolExecutor
@@ -40,13 +41,12 @@ def execute(cells: Sequence[Cell], jobs: int = 1, monitor: Monitor | None = None
     """
     monitor = monitor or Silent()
     failures = (
-        _in_this_process(cells, monitor)
-        if jobs == 1
-        else _in_processes(cells, jobs, monitor)
+        _in_this_process(cells, monitor) if jobs == 1 else _in_processes(cells, jobs, monitor)
     )
     if failures:
         index, error = failures[0]
-        raise RuntimeError(f"{len(failures)} of {len(cells)} runs failed, first: {cells[index][1]}") from error
+        count = f"{len(failures)} of {len(cells)} runs failed"
+        raise RuntimeError(f"{count}, first: {cells[index][1]}") from error
 
 
 def _in_this_process(cells: Sequence[Cell], monitor: Monitor) -> list[tuple[int, BaseException]]:
@@ -68,15 +68,18 @@ def _in_processes(
     cells: Sequence[Cell], jobs: int, monitor: Monitor
 ) -> list[tuple[int, BaseException]]:
     context = multiprocessing.get_context("spawn")
-    with context.Manager() as manager:
+    with _without_interrupts():
+        manager = context.Manager()
+    with manager:
         reports = manager.Queue()
         with ProcessPoolExecutor(jobs, context, _start_worker, (reports,)) as pool:
-            futures = {pool.submit(_work, index, *cell): index for index, cell in enumerate(cells)}
             try:
+                with _without_interrupts():
+                    futures = {pool.submit(_work, i, *cell): i for i, cell in enumerate(cells)}
                 return list(_collect(futures, reports, cells, monitor))
             except BaseException:
-                pool.shutdown(wait=False, cancel_futures=True)
-                for process in list(getattr(pool, "_processes", {}).values()):
+                # Else leaving the pool would wait until every run is done.
+                for process in list(pool._processes.values()):
                     process.terminate()
                 raise
 
@@ -96,6 +99,19 @@ def _collect(
                 yield index, error
             else:
                 monitor.update(index, cells[index][0].tasks)
+
+
+@contextlib.contextmanager
+def _without_interrupts() -> Iterator[None]:
+    """Start processes that Ctrl-C passes by, so that this one alone decides what happens."""
+    if threading.current_thread() is not threading.main_thread():
+        yield  # where no handler can be set
+        return
+    before = signal.signal(signal.SIGINT, signal.SIG_IGN)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, before)
 
 
 _reports: Any = None
@@ -131,7 +147,7 @@ def _single_threaded() -> None:
 
 @contextlib.contextmanager
 def one_thread() -> Iterator[None]:
-    """Run with one torch thread and denormals flushed, as every worker does; restore the threads."""
+    """Run with one torch thread and denormals flushed, as every worker does; undo it after."""
     import torch
 
     before = torch.get_num_threads()

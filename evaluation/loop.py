@@ -17,7 +17,7 @@ from agents.base import Checkpointable, Inspectable, LearnerAgent, Transition, d
 from continual_envs.environment import StreamEnv, rewards
 from evaluation import checkpoint
 from evaluation.config import RunConfig, make_problem
-from evaluation.description import describe
+from evaluation.description import continued, describe
 from evaluation.measures import measure
 from evaluation.records import Recorder, bin_edges, write_json
 
@@ -39,7 +39,7 @@ class Life:
 
     def __init__(self, config: RunConfig) -> None:
         env = make_problem(config, privileged=False)
-        made = registry.make(
+        made: Any = registry.make(
             config.agent,
             env.observation_space,
             env.action_space,
@@ -47,12 +47,14 @@ class Life:
             device=config.device,
             **config.agent_settings,
         )
-        self.agent = made if hasattr(made, "act") else LearnerAgent(made, env.action_space)
-        self.inside = getattr(self.agent, "learner", self.agent)
-        self.by_chunk = hasattr(self.inside, "update_many")
-        self.needs_boundary = bool(getattr(self.agent, "needs_boundary", False))
+        acts = hasattr(made, "act")
+        self.agent: Any = made if acts else LearnerAgent(made, env.action_space)
+        self.inside = made
+        self.by_chunk = not acts and hasattr(made, "update_many")
+        self.needs_boundary = bool(getattr(made, "needs_boundary", False))
         self.reference = _reference(config.agent)
-        if self.needs_boundary and not self.reference and _stream(env).disclosure == "hidden":
+        hidden = config.problem_settings["disclosure"] == "hidden"
+        if self.needs_boundary and not self.reference and hidden:
             raise ValueError(
                 f"agent: {config.agent} needs to know the switches of task, which the problem "
                 "hides; grant them with --problem-set disclosure=signalled"
@@ -61,7 +63,7 @@ class Life:
         num_tasks = config.problem_settings["num_tasks"]
         if num_tasks is not None and config.tasks > num_tasks:
             raise ValueError(
-                f"tasks: {config.tasks} is not allowed; the problem ends after num_tasks={num_tasks}"
+                f"tasks: {config.tasks} is not allowed; the problem ends at num_tasks={num_tasks}"
             )
         self.stream_env = _stream(self.env)
         self.observation, _ = self.env.reset(seed=config.seed)
@@ -122,6 +124,8 @@ class Life:
 def run_one(config: RunConfig, folder: Path, progress: Progress = lambda tasks: None) -> None:
     """Run one cell into its folder, from where it was left; does nothing if it is done.
 
+    A run that has come further than a smaller horizon now asks for ends where it is.
+
     Args:
         config: the cell.
         folder: the run folder, made if need be.
@@ -137,11 +141,14 @@ def run_one(config: RunConfig, folder: Path, progress: Progress = lambda tasks: 
     stream = life.stream_env.stream
     batch = life.stream_env.batch_size or 1
     edges = bin_edges(stream.examples_per_task, batch)
+    description = _describe(config, life, len(edges))
     if state:
+        before = _read_json(folder / "config.json")
         life.load_state_dict(state["life"])
+        description = continued(before, description, life.stream_env.clock.task)
     folder.mkdir(parents=True, exist_ok=True)
     (folder / "result.json").unlink(missing_ok=True)
-    write_json(folder / "config.json", _describe(config, life, len(edges)))
+    write_json(folder / "config.json", description)
     recorder = Recorder(folder, stream.outcome, edges, batch, stream.anchor, stream.classes)
     nothing: dict[str, Any] = {"bytes": 0, "position": [0, 0, 0, 0], "seconds": 0.0}
     nothing |= {"rewards": [], "outputs": [], "targets": []}
@@ -153,24 +160,29 @@ def run_one(config: RunConfig, folder: Path, progress: Progress = lambda tasks: 
         if life.can_continue():
             seconds = spent + time.perf_counter() - started
             content = {"recorder": recorder.sync(), "life": life.state_dict(), "seconds": seconds}
-            checkpoint.save(
-                {**content, "settings_hash": config.settings_hash}, folder / "checkpoint.pt"
-            )
+            identity = {"settings_hash": config.settings_hash, "seed": config.seed}
+            checkpoint.save(content | identity, folder / "checkpoint.pt")
 
+    def tell() -> None:
+        clock = life.stream_env.clock
+        progress(clock.task + clock.example / stream.examples_per_task)
+
+    tell()  # where it was left, so that a projection counts only what is done now
     while (clock := life.stream_env.clock).task < config.tasks:
         due = config.measure_every and clock.task % config.measure_every == 0
         if due and clock.example == 0 and (values := life.measures()):
             recorder.measure(values)
         life.advance(min(recorder.until_edge(), STEPS * batch), recorder)
-        now, example = time.perf_counter(), life.stream_env.clock.example
-        if now - saved > (SAVE_AT_MOST_EVERY if example == 0 else SAVE_AFTER):
+        between_tasks = life.stream_env.clock.example == 0
+        if time.perf_counter() - saved > (SAVE_AT_MOST_EVERY if between_tasks else SAVE_AFTER):
             save()
-            saved = now
-        progress(life.stream_env.clock.task + example / stream.examples_per_task)
+            saved = time.perf_counter()
+        tell()
     save()
     recorder.close()
     seconds = round(spent + time.perf_counter() - started, 3)
-    write_json(folder / "result.json", {"tasks": config.tasks, "seconds": seconds, "finished": True})
+    result = {"tasks": clock.task, "seconds": seconds, "finished": True}
+    write_json(folder / "result.json", result)
 
 
 DONE: dict[str, Any] = {"done": True}
@@ -187,14 +199,22 @@ def resumable(config: RunConfig, folder: Path) -> dict[str, Any] | None:
     if not (folder / "config.json").exists():
         return None
     described = _read_json(folder / "config.json")
-    if described.get("settings_hash") != config.settings_hash:
-        raise ValueError(f"{folder}: holds a run of other settings; give another --out")
-    if (folder / "result.json").exists():
-        if _read_json(folder / "result.json")["tasks"] >= config.tasks:
+    identity = {"settings_hash": config.settings_hash, "seed": config.seed}
+    if not _has(described, identity):
+        raise ValueError(f"{folder}: holds another run; give another --out")
+    result = folder / "result.json"
+    if result.exists():
+        tasks = _read_json(result).get("tasks")
+        if not isinstance(tasks, int):
+            raise ValueError(f"{result}: damaged (no tasks); remove the run folder to start over")
+        if tasks >= config.tasks:
             return DONE
-    if not (folder / "checkpoint.pt").exists():
+    path = folder / "checkpoint.pt"
+    if not path.exists():
         return None
-    state = checkpoint.load(folder / "checkpoint.pt", config.device)
+    state = checkpoint.load(path, config.device)
+    if not _has(state, identity):
+        raise ValueError(f"{path}: belongs to another run; remove the run folder to start over")
     _check_records(folder / "records.jsonl", state["recorder"]["bytes"])
     return state
 
@@ -226,14 +246,19 @@ def _stream(env: gym.Env[Any, Any]) -> StreamEnv:
     return cast(StreamEnv, env.unwrapped)
 
 
+def _has(content: dict[str, Any], identity: dict[str, Any]) -> bool:
+    return all(content.get(key) == value for key, value in identity.items())
+
+
 def _read_json(path: Path) -> dict[str, Any]:
     try:
-        content = json.loads(path.read_text())
-    except (ValueError, OSError) as error:
-        raise ValueError(f"{path}: damaged ({error}); remove the run folder to start over") from None
-    if not isinstance(content, dict):
-        raise ValueError(f"{path}: damaged (not an object); remove the run folder to start over")
-    return content
+        content = json.loads(path.read_bytes())
+        if isinstance(content, dict):
+            return content
+        cause = "not an object"
+    except ValueError as error:
+        cause = str(error)
+    raise ValueError(f"{path}: damaged ({cause}); remove the run folder to start over")
 
 
 def _check_records(path: Path, size: int) -> None:

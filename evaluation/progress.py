@@ -22,12 +22,11 @@ class Bars:
     def __init__(self, configs: Sequence[RunConfig], console: Console) -> None:
         self._console = console
         self._configs = configs
-        self._done = [0.0] * len(configs)
-        self._resumed: float | None = None
-        self._total = sum(config.tasks for config in configs)
-        self._started = time.monotonic()
+        self._done: dict[int, float] = {}
+        self._started = 0.0  # when the first cell began
+        self._now_done = 0.0  # tasks, since then
         self._projected = False
-        self._line_due = self._started + 30
+        self._line_due = 0.0
         self._progress = Progress(
             TextColumn("{task.description}"),
             BarColumn(),
@@ -37,13 +36,10 @@ class Bars:
             console=console,
             disable=not console.is_terminal,
         )
-        self._bars: dict[str, int] = {}
-        self._sums: dict[str, float] = {}
+        totals: dict[str, int] = {}
         for config in configs:
-            key = self._key(config)
-            self._sums[key] = self._sums.get(key, 0) + config.tasks
-        for key, total in self._sums.items():
-            self._bars[key] = self._progress.add_task(key, total=total)
+            totals[self._key(config)] = totals.get(self._key(config), 0) + config.tasks
+        self._bars = {key: self._progress.add_task(key, total=n) for key, n in totals.items()}
 
     def __enter__(self) -> Bars:
         """Start drawing."""
@@ -55,19 +51,32 @@ class Bars:
         self._progress.stop()
 
     def update(self, cell: int, tasks: float) -> None:
-        """Take note that `tasks` tasks of cell number `cell` are done."""
-        config = self._configs[cell]
-        self._progress.advance(self._bars[self._key(config)], tasks - self._done[cell])  # type: ignore[arg-type]
+        """Take note that `tasks` tasks of cell number `cell` are done.
+
+        What it is told first of a cell was done before, and is left out of projections.
+        """
+        now = time.monotonic()
+        if not self._done:
+            self._started, self._line_due = now, now + 30
+        config, before = self._configs[cell], self._done.get(cell)
         self._done[cell] = tasks
-        share, now = sum(self._done) / self._total, time.monotonic()
+        self._progress.advance(self._bars[self._key(config)], tasks - (before or 0))
+        self._now_done += 0 if before is None else tasks - before
+        if self._now_done <= 0:
+            return
         spent = now - self._started
-        if spent >= 2 and not self._projected and 0 < share < 1:
+        ahead = [max(0, one.tasks - self._done.get(i, 0)) for i, one in enumerate(self._configs)]
+        left = sum(ahead)
+        to_go = _duration(spent / self._now_done * left)
+        if spent >= 2 and left and not self._projected:
             self._projected = True
-            text = f"projected: about {_duration(spent / share)} for {len(self._configs)} runs"
+            runs = sum(one > 0 for one in ahead)
+            text = f"projected: about {to_go} more for {runs} run{'s' if runs > 1 else ''}"
             self._console.print(text)
-        if not self._console.is_terminal and now > self._line_due:
+        elif now > self._line_due and not self._console.is_terminal:
             self._line_due = now + 30
-            self._console.print(f"{share:.0%} done, about {_duration(spent / share - spent)} left")
+            share = 1 - left / sum(config.tasks for config in self._configs)
+            self._console.print(f"{share:.0%} done, about {to_go} left")
 
     @staticmethod
     def _key(config: RunConfig) -> str:

@@ -11,9 +11,11 @@ import numpy as np
 
 from continual_envs import checks
 from continual_envs.environment import StreamEnv
+from evaluation.api import check_writable
 from evaluation.config import problem_parameters
 from evaluation.description import describe
 from evaluation.records import Recorder, bin_edges, write_json
+from evaluation.settings import expand, is_plain
 
 
 class Record(gym.Wrapper[Any, Any, Any, Any]):
@@ -23,15 +25,18 @@ class Record(gym.Wrapper[Any, Any, Any, Any]):
     first `reset` is recorded; a later `reset` begins another, which is not. `close` marks the run
     as done. A folder that holds something is refused, never overwritten.
 
+    Runs are compared seed by seed, so the first `reset` takes the seed given here and no other.
+
     Args:
         env: a stream made with `gym.make`, with any wrappers that leave the reward alone.
         folder: the run folder.
         agent: what the tables call the agent.
         settings: of the agent, JSON values; they tell groups of runs apart.
-        seed: of the agent; the stream's is that of the first reset.
+        seed: of the stream and of the agent.
 
     Raises:
-        ValueError: the environment is not a stream, or the folder holds something.
+        ValueError: the environment is not a stream, the folder holds something or cannot be
+            written, or JSON cannot hold the settings.
     """
 
     def __init__(
@@ -47,20 +52,33 @@ class Record(gym.Wrapper[Any, Any, Any, Any]):
         self.folder = Path(folder)
         if not isinstance(env.unwrapped, StreamEnv):
             raise ValueError(f"env: {env} is not a stream of tasks; make one of our problems")
+        if env.spec is None:
+            raise ValueError(f"env: {env} has no id; make it with gym.make")
+        check_writable("folder", self.folder)
         if self.folder.exists() and any(self.folder.iterdir()):
             raise ValueError(f"folder: {folder} is not empty; give a new one")
+        for name, value in (settings or {}).items():
+            if not is_plain(value):
+                raise ValueError(f"{name}: {value!r} is not allowed; give what JSON can hold")
         self._inside = env.unwrapped
         self._agent, self._settings = agent, dict(settings or {})
         self._seed = checks.integer("seed", seed)
         self._recorder: Recorder | None = None
         self._started = time.perf_counter()
 
-    def reset(self, **arguments: Any) -> tuple[Any, dict[str, Any]]:
-        """Reset the environment; the first time, write config.json and begin to record."""
-        observation, info = self.env.reset(**arguments)
+    def reset(self, *, seed: int | None = None, **more: Any) -> tuple[Any, dict[str, Any]]:
+        """Reset the environment; the first time, write config.json and begin to record.
+
+        Raises:
+            ValueError: the first seed is not that of the recording.
+        """
+        first = not (self.folder / "config.json").exists()
+        if first and seed not in (None, self._seed):
+            raise ValueError(f"seed: {seed} is not the {self._seed} of the recording; give it both")
+        observation, info = self.env.reset(seed=self._seed if first else seed, **more)
         if self._recorder is not None:
             self._finish()
-        elif not (self.folder / "config.json").exists():
+        elif first:
             stream, batch = self._inside.stream, self._inside.batch_size or 1
             edges = bin_edges(stream.examples_per_task, batch)
             config = self._describe(len(edges))
@@ -94,13 +112,12 @@ class Record(gym.Wrapper[Any, Any, Any, Any]):
 
     def _describe(self, bins: int) -> dict[str, Any]:
         spec = self.env.spec
-        if spec is None:
-            raise ValueError(f"env: {self.env} has no id; make it with gym.make")
-        defaults = {name: one.default for name, one in problem_parameters(spec.id).items()}
+        assert spec is not None
+        given = {name: value for name, value in spec.kwargs.items() if name != "stream"}
         return describe(
             self._inside,
             problem=spec.id,
-            problem_settings=defaults | {k: v for k, v in spec.kwargs.items() if k != "stream"},
+            problem_settings=expand(problem_parameters(spec.id), {}, given, "setting"),
             agent=self._agent,
             agent_settings=self._settings,
             seed=self._seed,

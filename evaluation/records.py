@@ -18,7 +18,7 @@ BINS = 10
 
 
 def bin_edges(examples: int, batch: int, bins: int = BINS) -> list[int]:
-    """Return where a task's bins end, in examples: whole batches, nearly equal, the last at the end."""
+    """Return where a task's bins end, in examples: whole batches, nearly equal numbers of them."""
     edges = {round(i * examples / bins / batch) * batch for i in range(1, bins)}
     return sorted((edges | {examples}) - {0})
 
@@ -27,10 +27,12 @@ def losses(outputs: Array, targets: Array, classes: int | None) -> NDArray[np.fl
     """Return the cross-entropy or squared error of outputs (n, k) against targets (n,)."""
     outputs = outputs.astype(np.float64)
     if classes is None:
-        return (outputs[:, 0] - targets) ** 2
-    shifted = outputs - outputs.max(axis=1, keepdims=True)
-    normaliser = np.log(np.exp(shifted).sum(axis=1))
-    return normaliser - shifted[np.arange(len(targets)), targets]
+        result: NDArray[np.float64] = (outputs[:, 0] - targets) ** 2
+        return result
+    with np.errstate(invalid="ignore"):  # infinite outputs give nan
+        shifted = outputs - outputs.max(axis=1, keepdims=True)
+        result = np.log(np.exp(shifted).sum(axis=1)) - shifted[np.arange(len(targets)), targets]
+    return result
 
 
 class Recorder:
@@ -62,7 +64,9 @@ class Recorder:
         self._anchor, self._classes = anchor, classes
         self.task = self._bin = self._examples = self._updates = 0
         self._seconds, self._since = 0.0, time.perf_counter()
-        self._clear()
+        self._rewards: list[Array] = []
+        self._outputs: list[Array] = []
+        self._targets: list[Array] = []
         self._file = open(self.path, "ab")
 
     def until_edge(self) -> int:
@@ -87,7 +91,11 @@ class Recorder:
             self._end_bin()
 
     def measure(self, values: dict[str, float]) -> None:
-        """Write a line of measures, taken before the present task's first update."""
+        """Write a line of measures, taken before the present task's first update.
+
+        The time they took does not count for the bin that begins now.
+        """
+        self._seconds, self._since = 0.0, time.perf_counter()
         line = {"kind": "measure", "task": self.task, "updates": self._updates}
         self._write({**line, "examples": self._examples, **values})
 
@@ -141,15 +149,10 @@ class Recorder:
             }
         )
         self._seconds, self._since = 0.0, now
-        self._clear()
+        self._rewards, self._outputs, self._targets = [], [], []
         self._bin += 1
         if self._bin == len(self._edges):
             self.task, self._bin = self.task + 1, 0
-
-    def _clear(self) -> None:
-        self._rewards: list[Array] = []
-        self._outputs: list[Array] = []
-        self._targets: list[Array] = []
 
     def _write(self, line: dict[str, Any]) -> None:
         finite = {

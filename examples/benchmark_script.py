@@ -6,7 +6,7 @@ from pathlib import Path
 import evaluation
 
 
-def main(out: str) -> None:
+def main(out: str, tasks: int = 40) -> None:
     """Run two agents with three seeds each and write a page into folder `out`."""
     folders: list[Path] = []
     for agent in ("fresh", "backprop", "continual-backprop"):
@@ -16,7 +16,7 @@ def main(out: str) -> None:
             settings={"step_size": 0.1},
             problem_settings={"batch_size": 16},
             seeds=range(3),
-            tasks=40,
+            tasks=tasks,
             measure_every=10,
             out=out,
         )

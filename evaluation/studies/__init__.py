@@ -12,9 +12,24 @@ from continual_envs import checks
 from evaluation.config import RunConfig, configure, parse_seeds
 
 HERE = Path(__file__).parent
-STUDY_KEYS = ("title", "description", "seeds", "tuning_seeds", "preset", "problems")
-PROBLEM_KEYS = ("problem", "settings", "tasks", "measure_every", "arms")
-ARM_KEYS = ("agent", "settings", "tried")
+Keys = dict[str, type]
+STUDY_KEYS: Keys = {
+    "title": str,
+    "description": str,
+    "seeds": str,
+    "tuning_seeds": str,
+    "preset": str,
+    "problems": list,
+}
+PROBLEM_KEYS: Keys = {
+    "problem": str,
+    "settings": dict,
+    "tasks": int,
+    "measure_every": int,
+    "arms": list,
+}
+ARM_KEYS: Keys = {"agent": str, "settings": dict, "tried": dict}
+KINDS = {str: "a text", int: "a whole number", list: "a list of tables", dict: "a table"}
 
 
 @dataclass(frozen=True)
@@ -40,12 +55,14 @@ class Study:
 
     def cells(self) -> list[RunConfig]:
         """Return every run that is reported."""
-        return [
-            config
-            for problem in self.problems
-            for arm in problem["arms"]
-            for config in self._configs(problem, arm, arm.get("settings", {}), self.seeds)
-        ]
+        return _distinct(
+            [
+                config
+                for problem in self.problems
+                for arm in problem["arms"]
+                for config in self._configs(problem, arm, arm.get("settings", {}), self.seeds)
+            ]
+        )
 
     def tuning(self) -> list[RunConfig]:
         """Return every run of the settings tried, on the tuning seeds."""
@@ -90,7 +107,7 @@ def load_study(name_or_file: str | Path) -> Study:
     if not path.is_file():
         raise ValueError(f"study: {path} is not a file")
     try:
-        content = tomllib.loads(path.read_text())
+        content = tomllib.loads(path.read_text(encoding="utf-8"))
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise ValueError(f"study: {path} is not TOML: {error}") from None
     _known(path, content, STUDY_KEYS, ("title", "seeds", "problems"))
@@ -98,8 +115,11 @@ def load_study(name_or_file: str | Path) -> Study:
         _known(path, problem, PROBLEM_KEYS, ("problem", "arms"))
         for arm in problem["arms"]:
             _known(path, arm, ARM_KEYS, ("agent",))
-    seeds = parse_seeds(content["seeds"])
-    tuning_seeds = parse_seeds(content["tuning_seeds"]) if "tuning_seeds" in content else []
+            _check_tried(path, arm.get("tried", {}), content)
+    seeds, tuning_seeds = (
+        parse_seeds(content[key], f"study: {path}: {key}") if key in content else []
+        for key in ("seeds", "tuning_seeds")
+    )
     if set(seeds) & set(tuning_seeds):
         raise ValueError(f"study: {path}: seeds and tuning_seeds overlap; give other tuning_seeds")
     return Study(
@@ -112,14 +132,26 @@ def load_study(name_or_file: str | Path) -> Study:
     )
 
 
-def _known(path: Path, table: Any, keys: tuple[str, ...], needed: tuple[str, ...]) -> None:
+def _known(path: Path, table: Any, keys: Keys, needed: tuple[str, ...]) -> None:
     if not isinstance(table, dict):
         raise ValueError(f"study: {path}: {table!r} is not a table with {', '.join(needed)}")
-    for key in table:
-        checks.one_of(f"study: {path}", key, keys)
+    for key, value in table.items():
+        kind = keys[checks.one_of(f"study: {path}", key, keys)]
+        if type(value) is not kind:
+            raise ValueError(f"study: {path}: {key}: {value!r} is not allowed; give {KINDS[kind]}")
     for key in needed:
         if key not in table:
             raise ValueError(f"study: {path}: {key} is missing")
+
+
+def _check_tried(path: Path, tried: dict[str, Any], content: dict[str, Any]) -> None:
+    for key, values in tried.items():
+        if not isinstance(values, list) or not values:
+            raise ValueError(
+                f"study: {path}: tried.{key}: {values!r} is not allowed; give a list of values"
+            )
+    if tried and "tuning_seeds" not in content:
+        raise ValueError(f"study: {path}: tuning_seeds is missing, and {list(tried)} was tried")
 
 
 def _distinct(configs: list[RunConfig]) -> list[RunConfig]:

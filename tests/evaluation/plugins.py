@@ -1,0 +1,138 @@
+"""Agents and a problem as a third party writes them, for tests to name as "module:attribute"."""
+
+from __future__ import annotations
+
+import json
+from typing import Any, Literal
+
+import numpy as np
+
+from agents import registry
+from continual_envs.core import Stream, Task
+from continual_envs.registration import register_stream
+from continual_envs.transforms import Identity
+
+HERE = __name__
+
+
+class ByStep:
+    """One of our learners without `update_many`, so that it must live by act and learn."""
+
+    def __init__(self, learner: Any) -> None:
+        self._learner = learner
+        self.needs_boundary = learner.needs_boundary
+        self.predict, self.update = learner.predict, learner.update
+        self.inspect, self.on_task_switch = learner.inspect, learner.on_task_switch
+
+
+class ByStepAndBack(ByStep):
+    """The same, that can be stopped and continued."""
+
+    def state_dict(self) -> dict[str, Any]:
+        return self._learner.state_dict()
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        self._learner.load_state_dict(state)
+
+
+def by_step(
+    observation_space: Any,
+    action_space: Any,
+    *,
+    seed: int,
+    device: str = "cpu",
+    inner: str = "backprop",
+    inner_settings: str = "{}",  # JSON
+    saves: bool = True,
+) -> ByStep:
+    settings = json.loads(inner_settings)
+    made = registry.make(inner, observation_space, action_space, seed=seed, **settings)
+    return (ByStepAndBack if saves else ByStep)(made)
+
+
+class LastLabel:
+    """Predicts the target that was shown last: an agent, not a learner, and not of torch."""
+
+    def __init__(self, action_space: Any, needs_boundary: bool, first: int) -> None:
+        self.needs_boundary = needs_boundary
+        self.learner = _Trap()  # an attribute of its own, which is no business of the runner's
+        self.switches = 0
+        self._action = np.full(action_space.shape, first, dtype=np.int64)
+
+    def act(self, observation: Any) -> Any:
+        return self._action
+
+    def learn(self, transition: Any) -> None:
+        self._action = np.array(transition.info["target"])
+        self.switches += bool(transition.info.get("task_switch"))
+
+    def update_many(self, chunk: Any) -> Any:
+        raise AssertionError("an agent lives by act and learn")
+
+
+class _Trap:
+    def update_many(self, chunk: Any) -> Any:
+        raise AssertionError("the inside of an agent is its own")
+
+    predict = update = inspect = state_dict = load_state_dict = update_many
+
+
+def last_label(
+    observation_space: Any, action_space: Any, *, seed: int, device: str = "cpu", first: int = 0
+) -> LastLabel:
+    return LastLabel(action_space, False, first)
+
+
+def boundary_user(
+    observation_space: Any, action_space: Any, *, seed: int, device: str = "cpu"
+) -> LastLabel:
+    return LastLabel(action_space, True, 0)
+
+
+def odd_settings(
+    observation_space: Any,
+    action_space: Any,
+    *,
+    seed: int,
+    device: str = "cpu",
+    level: Literal[1, 2] = 1,
+    either: int | str | None = None,
+    sloppy: float = None,  # type: ignore[assignment]
+    bare=3,
+    sizes: list[int] = [1],  # noqa: B006
+) -> LastLabel:
+    return LastLabel(action_space, False, 0)
+
+
+def unsavable(observation_space: Any, action_space: Any, *, seed: int, device: str = "cpu") -> Any:
+    agent = last_label(observation_space, action_space, seed=seed)
+    agent.state_dict = lambda: {"generator": np.random.PCG64(seed)}  # type: ignore[attr-defined]
+    agent.load_state_dict = lambda state: None  # type: ignore[attr-defined]
+    return agent
+
+
+def not_json(
+    observation_space: Any, action_space: Any, *, seed: int, device: str = "cpu", kind: Any = Stream
+) -> Any:
+    return last_label(observation_space, action_space, seed=seed)
+
+
+class Signs(Stream):
+    """Says whether the only input is positive; the sign's meaning turns at every task."""
+
+    outcome = "accuracy"
+    classes = 2
+    inputs_shape = (1,)
+
+    def __init__(self, seed: int, *, examples_per_task: int = 20) -> None:
+        super().__init__(seed)
+        self.examples_per_task = examples_per_task
+
+    def task(self, index: int) -> Task:
+        rows = np.arange(self.examples_per_task)
+        inputs = np.where(rows % 3 == 0, 1, -1).astype(np.float32)[:, None]
+        targets = ((inputs[:, 0] > 0) ^ bool(index % 2)).astype(np.int64)
+        return Task(index, inputs, rows, Identity(), targets)
+
+
+register_stream("mine/Signs-v0", f"{HERE}:Signs")
