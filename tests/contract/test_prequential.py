@@ -76,7 +76,7 @@ def test_rewards_are_of_the_example_before(problem: str, variant: str) -> None:
         right = targets.reshape(env.action_space.shape)
         wrong = env.action_space.sample()
         if env.unwrapped.stream.classes is None:
-            expected = -np.mean((np.float64(wrong) - targets) ** 2)
+            expected = -np.mean((np.asarray(wrong, np.float64) - targets) ** 2)
         else:
             expected = np.mean(wrong == right)
         action, expected = (right, None) if env.unwrapped.clock.examples % 2 else (wrong, expected)

@@ -1,0 +1,204 @@
+"""Tasks are pure functions, chunks declare them, hashes cover them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import Any, ClassVar
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+
+from continual_envs.core import Chunk, Stream, Task
+from continual_envs.streams.permuted_digits import PermutedDigits
+from continual_envs.streams.permuted_mnist import PermutedMNIST
+from continual_envs.streams.slowly_changing_regression import SlowlyChangingRegression
+from continual_envs.transforms import Identity, Pixels
+from tests.problems import same
+
+STREAMS: dict[str, tuple[type[Stream], dict[str, Any]]] = {
+    "pixels": (PermutedDigits, {}),
+    "labels": (PermutedDigits, {"permute": "labels"}),
+    "both": (PermutedDigits, {"permute": "both"}),
+    "tenth": (PermutedMNIST, {"dataset": "digits", "permuted_fraction": 0.1}),
+    "half": (PermutedMNIST, {"dataset": "digits", "permuted_fraction": 0.5}),
+    "none": (PermutedMNIST, {"dataset": "digits", "permuted_fraction": 0}),
+    "short": (PermutedDigits, {"examples_per_task": 50}),
+    "long": (PermutedDigits, {"examples_per_task": 4000}),
+    "flip one": (SlowlyChangingRegression, {"examples_per_task": 40}),
+    "flip all": (SlowlyChangingRegression, {"flip": "all", "examples_per_task": 40}),
+    "code": (SlowlyChangingRegression, {"profile": "code", "examples_per_task": 40}),
+    "code one": (
+        SlowlyChangingRegression,
+        {"profile": "code", "flip": "one", "examples_per_task": 40},
+    ),
+}
+each_stream = pytest.mark.parametrize("name", STREAMS)
+
+
+def build(name: str, seed: int = 0) -> Stream:
+    kind, settings = STREAMS[name]
+    return kind(seed, **settings)
+
+
+def content(task: Task) -> list[Any]:
+    arrays = [task.inputs, task.rows, task.targets, *vars(task.transform).values()]
+    return [task.index, type(task.transform), *arrays]
+
+
+def example(task: Task, i: int) -> NDArray[Any]:
+    return np.asarray(task.transform(task.inputs[task.rows[i]]), dtype=np.float32)
+
+
+@each_stream
+def test_a_task_is_the_same_whatever_was_visited_before(name: str) -> None:
+    expected = [content(build(name).task(index)) for index in range(9)]
+    stream = build(name)
+    for index in (5, 2, 8, 8, 0, 3, 7, 1, 6, 4, 0, 8):
+        assert same(content(stream.task(index)), expected[index]), index
+        stream.anchor(index)
+        stream.chunk(index * 13, 100)
+
+
+@each_stream
+def test_tasks_and_seeds_differ(name: str) -> None:
+    contents = [content(build(name, seed).task(index)) for seed in (0, 1) for index in range(4)]
+    for i, one in enumerate(contents):
+        assert not any(same(one[1:], other[1:]) for other in contents[:i])
+
+
+@each_stream
+@pytest.mark.parametrize("start", [0, 1, 37, 39, 40, 1790, 1797, 4001])
+@pytest.mark.parametrize("n", [1, 40, 130, 1800])
+def test_a_chunk_is_the_tasks_end_to_end(name: str, start: int, n: int) -> None:
+    stream, fresh = build(name), build(name)
+    size = stream.examples_per_task
+    chunk = stream.chunk(start, n)
+    shown = chunk.examples()
+    tasks = {index: fresh.task(index) for index in {start // size, (start + n - 1) // size}}
+    assert (
+        len(chunk) == n and shown.dtype == np.float32 and shown.shape == (n, *stream.inputs_shape)
+    )
+    assert len(chunk.transforms) == (start + n - 1) // size - start // size + 1
+    assert chunk.which.dtype == chunk.rows.dtype == np.int64
+    for i in range(n):
+        index, at = divmod(start + i, size)
+        if index in tasks:
+            assert chunk.targets[i] == tasks[index].targets[at]
+            assert chunk.which[i] == index - start // size
+    for i in {0, n // 2, n - 1}:
+        task = fresh.task((start + i) // size)
+        assert same(shown[i], example(task, (start + i) % size))
+
+
+@each_stream
+def test_examples_are_copies(name: str) -> None:
+    stream = build(name)
+    chunk = stream.chunk(0, 30)
+    before = chunk.examples()
+    chunk.examples()[...] = -1
+    assert same(stream.chunk(0, 30).examples(), before)
+
+
+def test_tasks_may_interleave_in_a_chunk() -> None:
+    """A gradual hand-over: `which` says for each step what is done to the row shown."""
+    inputs = np.arange(12, dtype=np.uint8).reshape(3, 4)
+    forward, backward = Pixels(np.arange(4), 16), Pixels(np.arange(4)[::-1], 16)
+    rows, which = np.array([2, 0, 0, 1, 2]), np.array([1, 0, 1, 1, 0])
+    chunk = Chunk(inputs, rows, (forward, backward), which, np.arange(5))
+    expected = [inputs[2][::-1], inputs[0], inputs[0][::-1], inputs[1][::-1], inputs[2]]
+    assert same(chunk.examples(), np.float32(expected) / np.float32(16))
+    batches = list(replace(chunk, rows=rows[:4], which=which[:4]).batches(2))
+    assert same([inputs for inputs, _ in batches], list(chunk.examples()[:4].reshape(2, 2, 4)))
+    assert [targets.tolist() for _, targets in batches] == [[0, 1], [2, 3]]
+
+
+@each_stream
+def test_anchors(name: str) -> None:
+    stream = build(name)
+    for index in (0, 3):
+        targets = stream.task(index).targets.astype(np.float64)
+        if stream.classes:
+            assert stream.anchor(index) == 0.1
+        else:
+            errors = [np.mean((targets - targets.mean() - off) ** 2) for off in (-0.1, 0, 0.1)]
+            assert stream.anchor(index) == pytest.approx(errors[1])
+            assert errors[1] < min(errors[0], errors[2])
+
+
+def test_hashes_tell_every_setting_apart() -> None:
+    hashes = {
+        (name, seed, tasks): build(name, seed).content_hash(tasks)
+        for name in STREAMS
+        for seed in (0, 1)
+        for tasks in ((0, 1), (1, 0), (0, 1, 2))
+    }
+    groups: dict[str, list[Any]] = {}
+    for key, value in hashes.items():
+        groups.setdefault(value, []).append(key)
+    assert [keys for keys in groups.values() if len(keys) > 1] == []
+
+
+@each_stream
+def test_a_hash_is_the_same_whatever_was_visited_before(name: str) -> None:
+    stream = build(name)
+    stream.task(5)
+    stream.chunk(0, 100)
+    assert stream.content_hash() == build(name).content_hash(iter((0, 1)))
+
+
+@dataclass(frozen=True)
+class Shift:
+    """A transform with one number and one array."""
+
+    by: float
+    columns: NDArray[np.int64]
+
+    def __call__(self, inputs: Any) -> Any:
+        return inputs[..., self.columns] + np.float32(self.by)
+
+
+class Given(Stream):
+    """A stream whose every task is given."""
+
+    outcome: ClassVar[Any] = "accuracy"
+    examples_per_task = 3
+
+    def __init__(self, **changes: Any) -> None:
+        super().__init__(0)
+        inputs = np.arange(8, dtype=np.uint8).reshape(4, 2)
+        transform = Shift(0.5, np.array([1, 0]))
+        self.given = Task(0, inputs, np.array([3, 0, 1]), transform, np.array([1, 0, 1]))
+        self.given = replace(self.given, **changes)
+
+    def task(self, index: int) -> Task:
+        return self.given
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"inputs": np.array([[0, 1], [2, 3], [4, 5], [6, 8]], dtype=np.uint8)},
+        {"rows": np.array([3, 1, 0])},
+        {"targets": np.array([1, 0, 0])},
+        {"transform": Shift(0.25, np.array([1, 0]))},
+        {"transform": Shift(0.5, np.array([0, 1]))},
+        {"transform": Identity()},
+    ],
+)
+def test_a_hash_covers(change: dict[str, Any]) -> None:
+    assert Given(**change).content_hash() != Given().content_hash()
+
+
+def test_a_hash_covers_the_inputs_of_every_task() -> None:
+    stream, other = Given(), Given()
+    changed = replace(other.given, index=1, inputs=other.given.inputs + np.uint8(1))
+    other.task = lambda index: (other.given, changed)[index]  # type: ignore[method-assign]
+    assert stream.content_hash((0,)) == other.content_hash((0,))
+    assert stream.content_hash((0, 1)) != other.content_hash((0, 1))
+
+
+def test_a_hash_reads_views_as_their_values() -> None:
+    inputs = np.asfortranarray(Given().given.inputs)
+    assert Given(inputs=inputs).content_hash() == Given().content_hash()
+    assert Given(rows=np.array([3, 9, 0, 9, 1])[::2]).content_hash() == Given().content_hash()
