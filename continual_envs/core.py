@@ -161,6 +161,7 @@ class Stream(ABC):
             if task.inputs is not seen:
                 digest.update(task.inputs.tobytes())
                 seen = task.inputs
+            digest.update(type(task.transform).__qualname__.encode())
             for array in (task.rows, task.targets, *vars(task.transform).values()):
                 digest.update(np.asarray(array).tobytes())
         return digest.hexdigest()

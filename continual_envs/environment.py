@@ -6,7 +6,7 @@ import functools
 import importlib
 import inspect
 from collections.abc import Callable, Sequence
-from typing import Any, Literal
+from typing import Any
 
 import gymnasium as gym
 import numpy as np
@@ -17,17 +17,14 @@ from numpy.typing import NDArray
 
 from continual_envs import checks
 from continual_envs.core import Chunk, Clock, Stream
-
-Disclosure = Literal["hidden", "signalled", "identified"]
-Inputs = NDArray[np.float32]
-READ_AHEAD = 4096  # examples copied at once: what makes `step` cheap
+from continual_envs.reel import Disclosure, Inputs, Reel
 
 
 class StreamEnv(gym.Env[Inputs, Any]):
     """A stream as an environment: predict the target of what is shown, then be told it.
 
     Observation: inputs, float32, shape (d,), or (B, d) with `batch_size=B`.
-    Action: the prediction: a class (Discrete, or MultiDiscrete of B), or values, shape (1,) or (B,).
+    Action: the prediction: a class (Discrete, MultiDiscrete of B) or values, shape (1,) or (B,).
     `step(prediction for x_t)` returns x_{t+1}, the reward for x_t (1/0 correct or minus the squared
     error; a batch's mean) and `info["target"]`, the target of x_t. `terminated` is always False.
 
@@ -55,7 +52,8 @@ class StreamEnv(gym.Env[Inputs, Any]):
         disclosure: Disclosure = "hidden",
         **settings: Any,
     ) -> None:
-        self._reel = Reel(stream, 1, batch_size, num_tasks, disclosure, settings)
+        make = _factory(stream, batch_size, settings)
+        self._reel = Reel(make, 1, batch_size, num_tasks, disclosure)
         self.observation_space, self.action_space = _spaces(self.stream, batch_size)
 
     @property
@@ -84,7 +82,7 @@ class StreamEnv(gym.Env[Inputs, Any]):
     def step(self, action: Any) -> tuple[Inputs, float, bool, bool, dict[str, Any]]:
         """Score the prediction of the present example(s) and show the next; see the class.
 
-        The last step of `num_tasks` tasks returns the last observation again, with `truncated=True`.
+        The last step of `num_tasks` tasks returns the last observation again, and truncates.
 
         Raises:
             ValueError: the action has the wrong shape.
@@ -149,7 +147,8 @@ class StreamVectorEnv(gym.vector.VectorEnv[Inputs, Any, NDArray[Any]]):
         **settings: Any,
     ) -> None:
         self.num_envs = checks.integer("num_envs", num_envs, 1)
-        self._reel = Reel(stream, num_envs, batch_size, num_tasks, disclosure, settings)
+        make = _factory(stream, batch_size, settings)
+        self._reel = Reel(make, num_envs, batch_size, num_tasks, disclosure)
         single = _spaces(self.streams[0], batch_size)
         self.single_observation_space, self.single_action_space = single
         self.observation_space, self.action_space = (batch_space(s, num_envs) for s in single)
@@ -211,126 +210,6 @@ class StreamVectorEnv(gym.vector.VectorEnv[Inputs, Any, NDArray[Any]]):
         return inputs[:, 0] if self._reel.batch_size is None else inputs
 
 
-class Reel:
-    """Members' streams read in step, some steps ahead: the inside of both environments."""
-
-    def __init__(
-        self,
-        stream: str | type[Stream],
-        members: int,
-        batch_size: int | None,
-        num_tasks: int | None,
-        disclosure: Disclosure,
-        settings: dict[str, Any],
-    ) -> None:
-        self.batch_size = batch_size
-        self.size = 1 if batch_size is None else checks.integer("batch_size", batch_size, 1)
-        self.num_tasks = None if num_tasks is None else checks.integer("num_tasks", num_tasks, 1)
-        levels = ("hidden", "signalled", "identified")
-        self.disclosure = checks.one_of("disclosure", disclosure, levels)
-        self._make = _factory(stream, self.size, settings)
-        self.streams = [self._make(seed) for seed in range(members)]
-        self._position = 0
-        self._started = False
-        self._ahead = max(1, min(256, READ_AHEAD // (members * self.size)))
-        self._block_start = 0
-        self._inputs: Inputs = np.empty(0, dtype=np.float32)
-        self._targets: NDArray[Any] = np.empty(0)
-
-    @property
-    def clock(self) -> Clock:
-        task, example = divmod(self._position, self.streams[0].examples_per_task)
-        return Clock(task, example, self._position)
-
-    def start(self, seed: int, position: int) -> None:
-        """Stand at `position` of the streams `seed`, `seed + 1`, ..."""
-        if seed != self.streams[0].seed:
-            self.streams = [self._make(seed + i) for i in range(len(self.streams))]
-        self._position, self._started = position, True
-        self._inputs = self._inputs[:0]
-
-    def inputs(self) -> Inputs:
-        """Return a copy of the present inputs, or of the last ones at the end: (members, B, d)."""
-        row = self._row()  # may replace the block
-        return self._inputs[row].copy()
-
-    def targets(self) -> NDArray[Any]:
-        """Return the present targets, shape (members, B)."""
-        self._require_running()
-        row = self._row()
-        return self._targets[row]
-
-    def advance(self) -> bool:
-        """Move one step on; return whether a finite stream has now ended."""
-        self._position += self.size
-        return self._ended()
-
-    def read(self, n: int) -> Chunk:
-        """Return the next `n` examples of the only member and move past them."""
-        self._require_running()
-        checks.integer("n", n, 1)
-        if n % self.size:
-            raise ValueError(f"n: {n} is not allowed; give a multiple of batch_size={self.size}")
-        if self.num_tasks is not None:
-            left = self.num_tasks * self.streams[0].examples_per_task - self._position
-            if n > left:
-                raise ValueError(f"n: {n} is not allowed; num_tasks={self.num_tasks} leaves {left}")
-        chunk = self.streams[0].chunk(self._position, n)
-        self._position += n
-        return chunk
-
-    def disclosed(self) -> dict[str, Any]:
-        """Return what the level of disclosure tells of the present observation."""
-        if self.disclosure == "hidden":
-            return {}
-        clock, ended = self.clock, self._ended()  # at the end the last observation is shown again
-        switch = clock.example == 0 and clock.task > 0 and not ended
-        info: dict[str, Any] = {"task_switch": switch}
-        return info if self.disclosure == "signalled" else {**info, "task": clock.task - ended}
-
-    def state_dict(self) -> dict[str, Any]:
-        seed = self.streams[0].seed
-        return {"stream_seed": seed, "position": self._position, "started": self._started}
-
-    def load_state_dict(self, state: dict[str, Any]) -> None:
-        self.start(state["stream_seed"], state["position"])
-        self._started = state["started"]
-
-    def _row(self) -> int:
-        """Return the row of the block that holds the present step, reading ahead if needed."""
-        self._require_started()
-        position = self._position - self.size * self._ended()
-        row = (position - self._block_start) // self.size
-        if not 0 <= row < len(self._inputs):
-            self._fill(position)
-            row = 0
-        return row
-
-    def _fill(self, position: int) -> None:
-        steps, size = self._ahead, self.size
-        for member, stream in enumerate(self.streams):
-            chunk = stream.chunk(position, steps * size)
-            if member == 0:
-                lead = (steps, len(self.streams), size)
-                self._inputs = np.empty((*lead, *stream.inputs_shape), dtype=np.float32)
-                self._targets = np.empty(lead, dtype=chunk.targets.dtype)
-            self._inputs[:, member] = chunk.examples().reshape(steps, size, *stream.inputs_shape)
-            self._targets[:, member] = chunk.targets.reshape(steps, size)
-        self._block_start = position
-
-    def _ended(self) -> bool:
-        return self.num_tasks is not None and self.clock.task >= self.num_tasks
-
-    def _require_started(self) -> None:
-        if not self._started:
-            raise gym.error.ResetNeeded("call reset before step")
-
-    def _require_running(self) -> None:
-        self._require_started()
-        if self._ended():
-            raise RuntimeError(f"step: the stream ended after num_tasks={self.num_tasks} tasks")
-
-
 def rewards(
     predictions: NDArray[Any], targets: NDArray[Any], classes: int | None
 ) -> NDArray[np.float64]:
@@ -359,9 +238,10 @@ def _resolve(stream: str | type[Stream]) -> type[Stream]:
 
 
 def _factory(
-    stream: str | type[Stream], size: int, settings: dict[str, Any]
+    stream: str | type[Stream], batch_size: int | None, settings: dict[str, Any]
 ) -> Callable[[int], Stream]:
     """Return seed -> stream; a task length left to the stream is cut to whole batches."""
+    size = 1 if batch_size is None else checks.integer("batch_size", batch_size, 1)
     kind = _resolve(stream)
     known = parameters(kind)
     if "render_mode" in settings:  # the error by which Stable-Baselines3 learns there is none
@@ -380,9 +260,7 @@ def _factory(
     return functools.partial(kind, **settings)
 
 
-def _spaces(
-    stream: Stream, batch_size: int | None
-) -> tuple[spaces.Space[Any], spaces.Space[Any]]:
+def _spaces(stream: Stream, batch_size: int | None) -> tuple[spaces.Space[Any], spaces.Space[Any]]:
     lead = () if batch_size is None else (batch_size,)
     low, high = stream.input_range
     observation = spaces.Box(low, high, (*lead, *stream.inputs_shape), np.float32)

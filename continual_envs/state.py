@@ -117,7 +117,9 @@ def _fields(layer: Any) -> tuple[str, ...]:
     kind = type(layer)
     if kind.__module__.startswith("gymnasium.wrappers.") and kind.__name__ in WRAPPERS:
         return WRAPPERS[kind.__name__]
-    raise ValueError(f"environment: {_name(layer)} has no state_dict and cannot be saved or restored")
+    raise ValueError(
+        f"environment: {_name(layer)} has no state_dict and cannot be saved or restored"
+    )
 
 
 def _own(layer: Any) -> bool:

@@ -38,6 +38,12 @@ class PermutedImages(Stream):
         self._images = data.load(checks.one_of("dataset", dataset, data.names()))
         self._permute = checks.one_of("permute", permute, ("pixels", "labels", "both"))
         self._fraction = checks.number("permuted_fraction", permuted_fraction, 0, 1)
+        pixels = self._images.inputs.shape[1]
+        if 0 < self._fraction and round(self._fraction * pixels) < 2:
+            raise ValueError(
+                f"permuted_fraction: {permuted_fraction} of {pixels} pixels permutes nothing; "
+                f"give 0 or at least {2 / pixels:.3g}"
+            )
         if examples_per_task is None:
             examples_per_task = len(self._images.labels)
         self.examples_per_task = checks.integer("examples_per_task", examples_per_task, 1)

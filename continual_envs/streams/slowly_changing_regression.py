@@ -55,6 +55,7 @@ class SlowlyChangingRegression(Stream):
         self.examples_per_task = checks.integer("examples_per_task", examples_per_task, 1)
         self.inputs_shape = (BITS + 1,) if profile == "paper" else (BITS,)
         self._target = target_network(seed, self._profile)
+        self._drifted = (0, bits(seed, Purpose.DRIFT, 0, (1, SLOW_BITS))[0])
 
     def task(self, index: int) -> Task:
         """Return task `index`: its slow bits beside fresh fast ones, and the target's outputs."""
@@ -69,10 +70,14 @@ class SlowlyChangingRegression(Stream):
     def _slow_bits(self, index: int) -> NDArray[np.uint8]:
         if self._flip == "all":
             return bits(self.seed, Purpose.DRIFT, index, (1, SLOW_BITS))[0]
-        state = bits(self.seed, Purpose.DRIFT, 0, (1, SLOW_BITS))[0]
-        for step in range(1, index + 1):
+        start, state = self._drifted
+        if start > index:
+            start, state = 0, bits(self.seed, Purpose.DRIFT, 0, (1, SLOW_BITS))[0]
+        state = state.copy()
+        for step in range(start + 1, index + 1):
             # 2**64 is not a multiple of 15: the remainder favours some bits by one part in 1e18
             state[int(words(self.seed, Purpose.DRIFT, step, 1)[0]) % SLOW_BITS] ^= 1
+        self._drifted = (index, state)
         return state
 
 

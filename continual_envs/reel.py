@@ -1,0 +1,160 @@
+"""Several streams read in step: the inside of the single and of the vector environment."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, Literal
+
+import gymnasium as gym
+import numpy as np
+from numpy.typing import NDArray
+
+from continual_envs import checks
+from continual_envs.core import Chunk, Clock, Stream
+
+Disclosure = Literal["hidden", "signalled", "identified"]
+Inputs = NDArray[np.float32]
+READ_AHEAD = 4096  # examples copied at once: what makes `step` cheap
+
+
+class Reel:
+    """Members' streams read in step, some steps ahead.
+
+    Args:
+        make: seed -> stream.
+        members: how many streams, of consecutive seeds.
+        batch_size: examples a step, a divisor of the task length; None is one.
+        num_tasks: where a finite stream ends.
+        disclosure: what `disclosed` tells.
+    """
+
+    def __init__(
+        self,
+        make: Callable[[int], Stream],
+        members: int,
+        batch_size: int | None,
+        num_tasks: int | None,
+        disclosure: Disclosure,
+    ) -> None:
+        self.batch_size = batch_size
+        self.size = batch_size or 1
+        self.num_tasks = None if num_tasks is None else checks.integer("num_tasks", num_tasks, 1)
+        levels = ("hidden", "signalled", "identified")
+        self.disclosure = checks.one_of("disclosure", disclosure, levels)
+        self._make = make
+        self.streams = [make(seed) for seed in range(members)]
+        self._position = 0
+        self._started = False
+        self._ahead = max(1, min(256, READ_AHEAD // (members * self.size)))
+        self._block_start = 0
+        self._inputs: Inputs = np.empty(0, dtype=np.float32)
+        self._targets: NDArray[Any] = np.empty(0)
+
+    @property
+    def clock(self) -> Clock:
+        """Where every member stands."""
+        task, example = divmod(self._position, self.streams[0].examples_per_task)
+        return Clock(task, example, self._position)
+
+    def start(self, seed: int, position: int) -> None:
+        """Stand at `position` of the streams `seed`, `seed + 1`, ..."""
+        if seed != self.streams[0].seed:
+            self.streams = [self._make(seed + i) for i in range(len(self.streams))]
+        self._position, self._started = position, True
+        self._inputs = self._inputs[:0]
+
+    def inputs(self) -> Inputs:
+        """Return a copy of the present inputs, or of the last ones at the end: (members, B, d)."""
+        row = self._row()  # may replace the block
+        return self._inputs[row].copy()
+
+    def targets(self) -> NDArray[Any]:
+        """Return the present targets, shape (members, B)."""
+        self._require_running()
+        row = self._row()
+        return self._targets[row]
+
+    def advance(self) -> bool:
+        """Move one step on; return whether a finite stream has now ended."""
+        self._position += self.size
+        return self._ended()
+
+    def read(self, n: int) -> Chunk:
+        """Return the next `n` examples of the only member and move past them."""
+        self._require_running()
+        checks.integer("n", n, 1)
+        if n % self.size:
+            raise ValueError(f"n: {n} is not allowed; give a multiple of batch_size={self.size}")
+        if self.num_tasks is not None:
+            left = self.num_tasks * self.streams[0].examples_per_task - self._position
+            if n > left:
+                raise ValueError(f"n: {n} is not allowed; num_tasks={self.num_tasks} leaves {left}")
+        chunk = self.streams[0].chunk(self._position, n)
+        self._position += n
+        return chunk
+
+    def disclosed(self) -> dict[str, Any]:
+        """Return what the level of disclosure tells of the present observation."""
+        if self.disclosure == "hidden":
+            return {}
+        clock, ended = self.clock, self._ended()  # at the end the last observation is shown again
+        switch = clock.example == 0 and clock.task > 0 and not ended
+        info: dict[str, Any] = {"task_switch": switch}
+        return info if self.disclosure == "signalled" else {**info, "task": clock.task - ended}
+
+    def state_dict(self) -> dict[str, Any]:
+        """Return where the streams stand, and what they are."""
+        seed = self.streams[0].seed
+        where = {"stream_seed": seed, "position": self._position, "started": self._started}
+        return where | self._identity()
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Stand where `state` was taken.
+
+        Raises:
+            ValueError: it is of another kind of stream, batch or task length.
+        """
+        for name, here in self._identity().items():
+            if state[name] != here:
+                raise ValueError(f"{name}: the state is of {state[name]!r}, not of {here!r}")
+        self.start(state["stream_seed"], state["position"])
+        self._started = state["started"]
+
+    def _identity(self) -> dict[str, Any]:
+        kind, length = type(self.streams[0]), self.streams[0].examples_per_task
+        name = f"{kind.__module__}.{kind.__qualname__}"
+        return {"stream": name, "batch_size": self.batch_size, "examples_per_task": length}
+
+    def _row(self) -> int:
+        """Return the row of the block that holds the present step, reading ahead if needed."""
+        self._require_started()
+        position = self._position - self.size * self._ended()
+        row = (position - self._block_start) // self.size
+        if not 0 <= row < len(self._inputs):
+            self._fill(position)
+            row = 0
+        return row
+
+    def _fill(self, position: int) -> None:
+        steps, size = self._ahead, self.size
+        for member, stream in enumerate(self.streams):
+            chunk = stream.chunk(position, steps * size)
+            if member == 0:
+                lead = (steps, len(self.streams), size)
+                self._inputs = np.empty((*lead, *stream.inputs_shape), dtype=np.float32)
+                self._targets = np.empty(lead, dtype=chunk.targets.dtype)
+            self._inputs[:, member] = chunk.examples().reshape(steps, size, *stream.inputs_shape)
+            self._targets[:, member] = chunk.targets.reshape(steps, size)
+        self._block_start = position
+
+    def _ended(self) -> bool:
+        return self.num_tasks is not None and self.clock.task >= self.num_tasks
+
+    def _require_started(self) -> None:
+        if not self._started:
+            raise gym.error.ResetNeeded("call reset before step")
+
+    def _require_running(self) -> None:
+        self._require_started()
+        if self._ended():
+            raise RuntimeError(f"step: the stream ended after num_tasks={self.num_tasks} tasks")
