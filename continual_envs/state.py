@@ -1,4 +1,4 @@
-"""Save and restore an environment through the whole wrapper chain that `gym.make` or a user built."""
+"""Save and restore an environment through all the wrappers that `gym.make` or a user put on."""
 
 from __future__ import annotations
 

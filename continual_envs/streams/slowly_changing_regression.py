@@ -26,7 +26,7 @@ class SlowlyChangingRegression(Stream):
     15 slow bits stand still within a task; the other 5 are drawn anew for every example. The target
     network has weights and biases of +1 or -1; unit i fires if its pre-activation is above
     21 * 0.7 - S_i. Observation float32 of 0 and 1, shape (21,) with a constant 1 (profile "paper")
-    or (20,) ("code"); action one value; outcome squared error, anchored at the task's best constant.
+    or (20,) ("code"); action one value; outcome squared error, anchor the task's best constant.
 
     Args:
         seed: stream seed; also draws the target network.
@@ -82,7 +82,7 @@ class SlowlyChangingRegression(Stream):
 
 
 def target_network(seed: int, profile: str) -> tuple[NDArray[np.float32], ...]:
-    """Return weights (100, 20), biases (100,), thresholds (100,), output weights (101,) with bias."""
+    """Return weights (100, 20), biases and thresholds (100,), output weights and bias (101,)."""
     signs = 2.0 * bits(seed, Purpose.TARGET, 0, (UNITS, BITS + 2)).astype(np.float32) - 1
     weights, biases, outputs = signs[:, :BITS], signs[:, BITS], signs[:, BITS + 1]
     output_bias = 2.0 * bits(seed, Purpose.TARGET, 1, (1, 1)).astype(np.float32)[0] - 1
