@@ -119,7 +119,7 @@ def _verdicts(problem: Problem) -> list[Finding]:
         f"{MARGIN * 100:g} % is excluded.",
         "steady": "held the level of the early tasks, yet a network without a past ends better: "
         "this is not plasticity kept.",
-        "undecided": "are left open by these runs.",
+        "undecided": "stayed open in these runs.",
     }
     found = []
     for kind, lead in leads.items():

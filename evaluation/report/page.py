@@ -114,7 +114,7 @@ def answer(problems: Sequence[Problem]) -> str:
         "lost": "lost part of it",
         "kept": "kept it",
         "steady": "held the level but ended below a network without a past",
-        "undecided": "are undecided",
+        "undecided": "stayed undecided",
     }
     parts = [f"{counts[kind]} {text}" for kind, text in words.items() if counts[kind]]
     on = span([len(problems)], "problem")
