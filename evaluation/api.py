@@ -41,7 +41,7 @@ def run(
         seeds: each seeds a stream and an agent.
         tasks: complete tasks; default that of the preset.
         preset: "laptop" or "paper".
-        engine: "auto" or "torch".
+        engine: "auto", "torch" or "fused".
         device: a torch device.
         measure_every: measure at the start of every so many tasks; 0 never.
         jobs: processes; for more than one, a script needs `if __name__ == "__main__":`.

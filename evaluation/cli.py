@@ -88,7 +88,7 @@ def build_parser() -> tuple[argparse.ArgumentParser, list[str]]:
     sub.add_argument("--seeds", default="0", help="0:5 is 0 to 4; 0,3,7 is a list")
     sub.add_argument("--tasks", type=int, metavar="N", help="horizon; a larger one goes on")
     sub.add_argument("--preset", default="laptop", help="laptop or paper")
-    sub.add_argument("--engine", default="auto", help="auto or torch")
+    sub.add_argument("--engine", default="auto", help="auto, torch or fused")
     sub.add_argument("--device", default="cpu")
     sub.add_argument("--measure-every", type=int, default=1, metavar="N", help="in tasks; 0 never")
     _add_execution(sub)

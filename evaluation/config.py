@@ -30,7 +30,7 @@ class RunConfig:
         agent_settings: every setting of the agent.
         seed: of the stream and of the agent.
         tasks: the horizon: complete tasks to run. Not a setting; a larger one continues.
-        engine: "torch".
+        engine: "torch", "fused", or "auto": fused where it is supported, else torch; no setting.
         device: a torch device.
         measure_every: measure at the start of every so many tasks; 0 never.
         module: imported to register the problem, if it is not ours.
@@ -42,7 +42,7 @@ class RunConfig:
     agent_settings: dict[str, Any]
     seed: int
     tasks: int
-    engine: str = "torch"
+    engine: str = "auto"
     device: str = "cpu"
     measure_every: int = 1
     module: str = ""
@@ -83,7 +83,7 @@ def configure(
         seeds: default 0.
         tasks: horizon; default that of the preset.
         preset: "laptop" or "paper": see `evaluation.presets`.
-        engine: "auto" or "torch".
+        engine: "auto", "torch" or "fused".
         device: "cpu", "cuda", "cuda:1", ...
         measure_every: in tasks; 0 never.
 
@@ -99,7 +99,7 @@ def configure(
     given = registry.canonical(agent, dict(settings or {}))
     usual = presets.agent_settings(chosen, agent, agent_known)
     agent_expanded = expand(agent_known, usual, given, f"setting of {agent}")
-    checks.one_of("engine", engine, ("auto", "torch"))
+    checks.one_of("engine", engine, ("auto", "torch", "fused"))
     tasks = chosen.tasks if tasks is None else tasks
     seeds = [0] if seeds is None else seeds
     if not seeds or len(set(seeds)) < len(seeds):
@@ -112,7 +112,7 @@ def configure(
             agent_settings=agent_expanded,
             seed=checks.integer("seed", seed),
             tasks=checks.integer("tasks", tasks, 1),
-            engine="torch",
+            engine=engine,
             device=check_device(device),
             measure_every=checks.integer("measure_every", measure_every),
             module=module,

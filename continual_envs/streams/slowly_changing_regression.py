@@ -60,11 +60,14 @@ class SlowlyChangingRegression(Stream):
     def task(self, index: int) -> Task:
         """Return task `index`: its slow bits beside fresh fast ones, and the target's outputs."""
         n = self.examples_per_task
-        shown = np.ones((n, BITS + 1), dtype=np.float32)
-        shown[:, :SLOW_BITS] = self._slow_bits(index)
-        shown[:, SLOW_BITS:BITS] = bits(self.seed, Purpose.NOISE, index, (n, BITS - SLOW_BITS))
-        targets = target_outputs(shown[:, :BITS], *self._target)
-        inputs = shown[:, : self.inputs_shape[0]]
+        # A task has 2**5 different inputs: the target network is asked once about each.
+        places = np.arange(BITS - SLOW_BITS)
+        distinct = np.ones((2 ** len(places), BITS + 1), dtype=np.float32)
+        distinct[:, :SLOW_BITS] = self._slow_bits(index)
+        distinct[:, SLOW_BITS:BITS] = np.arange(len(distinct))[:, None] >> places & 1
+        drawn = bits(self.seed, Purpose.NOISE, index, (n, len(places))) @ (1 << places)
+        targets = target_outputs(distinct[:, :BITS], *self._target)[drawn]
+        inputs = distinct[drawn, : self.inputs_shape[0]]
         return Task(index, inputs, np.arange(n), Identity(), targets)
 
     def _slow_bits(self, index: int) -> NDArray[np.uint8]:

@@ -152,7 +152,7 @@ def test_unknown_name_is_refused_with_the_nearest(function):
 def test_idx_reads_the_last_dimension_fastest():
     content = _idx(2, 3, values=0) + bytes(range(6))
     assert idx.parse(content).tolist() == [[0, 1, 2], [3, 4, 5]]
-    assert idx.unzip(gzip.compress(content)) == idx.unzip(content) == content
+    assert idx.unzip(gzip.compress(content, mtime=0)) == idx.unzip(content) == content
 
 
 @pytest.mark.parametrize(
@@ -204,7 +204,7 @@ def test_half_a_data_set_is_missing(tmp_path, monkeypatch):
     assert locate("mnist") is None
 
 
-TRUNCATED = gzip.compress(_idx(9, 28, 28, values=9 * 784))[:-20]
+TRUNCATED = gzip.compress(_idx(9, 28, 28, values=9 * 784), mtime=0)[:-20]
 
 
 @pytest.mark.parametrize("folder", ["data/mnist", "data/MNIST/raw", "data", "cache/mnist"])
@@ -315,7 +315,7 @@ def test_load_downloads_what_is_nowhere(real_data, tmp_path, serve, monkeypatch)
 def test_mirror_with_another_file_is_corrupt(tmp_path, cache, serve, monkeypatch):
     mirror = tmp_path / "mirror"
     mirror.mkdir()
-    content = gzip.compress(_idx(9, 28, 28, values=9 * 784))
+    content = gzip.compress(_idx(9, 28, 28, values=9 * 784), mtime=0)
     (mirror / f"{IMAGES}.gz").write_bytes(content)
     url = serve(mirror)
     monkeypatch.setitem(store.MIRRORS, "mnist", url)

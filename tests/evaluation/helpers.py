@@ -20,8 +20,9 @@ BY_STEP = "tests.evaluation.plugins:by_step"
 
 
 def cell(agent: str = "backprop", *, problem: str = DIGITS, **more: Any) -> RunConfig:
-    """One small run; `more` goes to `configure`."""
+    """One small run on the torch engine; `more` goes to `configure`."""
     defaults: dict[str, Any] = {"problem_settings": SMALL, "tasks": 3, "seeds": [0]}
+    defaults["engine"] = "torch"
     if ":" not in agent:
         defaults["settings"] = NET if agent != "linear" else {}
     (config,) = configure(problem, agent, **{**defaults, **more})

@@ -199,7 +199,7 @@ def test_score_report_and_export(capsys: Capture) -> None:
     lines = [line for line in records(cell(seeds=[2]).folder("runs")) if line["task"] == 1]
     assert float(row["dead_units"]) == lines[0]["dead_units"]
     assert float(row["accuracy"]) == pytest.approx(sum(x["accuracy"] for x in lines[1:]) / 4)
-    assert (row["updates"], row["engine"]) == ("8", "torch")
+    assert (row["updates"], row["engine"]) == ("8", "fused")
 
 
 def test_data(capsys: Capture, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:

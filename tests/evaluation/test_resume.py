@@ -40,6 +40,12 @@ CELLS: dict[str, Callable[..., RunConfig]] = {
     ),
     "shrink-perturb": lambda **more: cell("shrink-perturb", **more),
     "dropout": lambda **more: cell("dropout", settings={**NET, "dropout_rate": 0.3}, **more),
+    "everything, fused": lambda **more: cell(
+        "shrink-perturb+dropout+continual-backprop",
+        settings={**NET, "replacement_rate": 0.05, "maturity": 5},
+        engine="fused",
+        **more,
+    ),
     "a plugin by steps": lambda **more: by_step("adam", {"hidden": [8]}, **more),
 }
 
@@ -154,7 +160,7 @@ sys.exit(main())
 def test_killed_on_the_command_line_it_goes_on(tmp_path: Path) -> None:
     line = ["run", DIGITS, "--agent", "backprop", "--set", "hidden=[8]", "momentum=0.9"]
     line += ["--problem-set", "batch_size=16", "examples_per_task=64", "--tasks", "12"]
-    config = cell(settings={"hidden": [8], "momentum": 0.9})
+    config = cell(settings={"hidden": [8], "momentum": 0.9}, engine="auto")
     folder = config.folder(tmp_path)
     process = python("-c", SLOWLY, *line, "--out", str(tmp_path))
     deadline = time.monotonic() + 60

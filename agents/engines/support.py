@@ -1,0 +1,64 @@
+"""Which learners the fused engine can take over; importing this needs no compiler."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+
+from agents.learner import NetworkLearner
+from agents.methods.continual_backprop import ContinualBackprop
+from agents.methods.dropout import Dropout
+from agents.methods.fresh import Fresh
+from agents.methods.l2 import L2
+from agents.methods.layer_norm import LayerNorm
+from agents.methods.shrink_perturb import ShrinkPerturb
+from agents.networks.mlp import MLP
+from agents.optimizers import ElementwiseAdam
+
+METHODS = (ContinualBackprop, Dropout, Fresh, L2, LayerNorm, ShrinkPerturb)
+OPTIMIZERS = (torch.optim.SGD, torch.optim.Adam, ElementwiseAdam)
+SHRINKS_AT_MOST = 0.5
+
+
+def supports(learner: Any) -> str | None:
+    """Return None if the fused engine can take `learner` over, else one line saying why not."""
+    if type(learner) is not NetworkLearner or type(learner.module) is not MLP:
+        return f"the fused engine knows our multilayer perceptrons only, not {_name(learner)}"
+    if learner.device.type != "cpu":
+        return f"the fused engine runs on the CPU only, not on {learner.device}"
+    for method in learner.methods:
+        if type(method) not in METHODS:
+            return f"the fused engine does not know the method {_name(method)}"
+        if sum(type(other) is type(method) for other in learner.methods) > 1:
+            return f"the fused engine takes one {_name(method)} only"
+    if type(learner.optimizer) not in OPTIMIZERS:
+        return f"the fused engine does not know the optimizer {_name(learner.optimizer)}"
+    shrunk = learner.optimizer.param_groups[0]["lr"] * total_decay(learner)
+    if is_plain_sgd(learner) and shrunk > SHRINKS_AT_MOST:
+        return (
+            f"weight_decay: step_size * weight_decay = {shrunk:g} is too large for the fused "
+            f"engine; at most {SHRINKS_AT_MOST}"
+        )
+    return None
+
+
+def total_decay(learner: NetworkLearner) -> float:
+    """Return the weight decay of all methods together."""
+    both = (method_of(learner, L2), method_of(learner, ShrinkPerturb))
+    return float(sum(method.weight_decay for method in both if method))
+
+
+def is_plain_sgd(learner: NetworkLearner) -> bool:
+    """Return whether the optimizer is SGD without momentum."""
+    optimizer = learner.optimizer
+    return isinstance(optimizer, torch.optim.SGD) and not optimizer.param_groups[0]["momentum"]
+
+
+def method_of(learner: NetworkLearner, kind: type) -> Any:
+    """Return the learner's method of a kind, or None."""
+    return next((method for method in learner.methods if type(method) is kind), None)
+
+
+def _name(thing: Any) -> str:
+    return type(thing).__name__

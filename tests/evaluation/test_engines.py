@@ -1,0 +1,51 @@
+"""Engines: one meaning, the one used is recorded, and a run stays with its own."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from evaluation.cli import main
+from evaluation.loop import resumable
+from tests.evaluation.helpers import cell, live, read, snapshot
+
+AGENTS = ("backprop", "linear", "l2", "dropout", "continual-backprop", "fresh")
+
+
+@pytest.mark.parametrize("agent", AGENTS)
+def test_records_agree_to_rounding(agent: str, tmp_path: Path) -> None:
+    torch = live(cell(agent, engine="torch"), tmp_path / "torch")
+    fused = live(cell(agent, engine="fused"), tmp_path / "fused")
+    for one, other in zip(torch, fused, strict=True):
+        assert one.keys() == other.keys()
+        for key in one.keys() - {"kind"}:
+            np.testing.assert_allclose(other[key], one[key], rtol=1e-4, atol=1e-4, err_msg=key)
+
+
+def test_auto_is_fused_where_it_can_be_and_says_so(tmp_path: Path) -> None:
+    live(cell("backprop", engine="auto"), tmp_path / "ours")
+    live(cell("tests.evaluation.plugins:by_step", engine="auto"), tmp_path / "another")
+    assert read(tmp_path / "ours")["engine"] == "fused"
+    assert read(tmp_path / "another")["engine"] == "torch"
+
+
+def test_the_engine_is_no_setting() -> None:
+    assert cell(engine="torch").settings_hash == cell(engine="fused").settings_hash
+
+
+def test_a_run_stays_with_its_engine(tmp_path: Path) -> None:
+    want = live(cell(tasks=4, engine="torch"), tmp_path / "long")
+    live(cell(tasks=2, engine="torch"), tmp_path / "grown")
+    before = snapshot(tmp_path / "grown")
+    with pytest.raises(ValueError, match="^engine: 'fused' is not allowed; [^\n]+$"):
+        resumable(cell(tasks=4, engine="fused"), tmp_path / "grown")
+    assert snapshot(tmp_path / "grown") == before
+    assert live(cell(tasks=4, engine="auto"), tmp_path / "grown") == want
+    assert read(tmp_path / "grown")["engine"] == "torch"
+
+
+def test_fused_is_refused_where_it_cannot_be(tmp_path: Path, capsys) -> None:
+    run = ["run", "PermutedDigits-v0", "--agent", "tests.evaluation.plugins:by_step"]
+    assert main([*run, "--engine", "fused", "--out", str(tmp_path / "runs")]) == 2
+    assert capsys.readouterr().err.startswith("continual-envs: engine: 'fused' is not allowed; ")
+    assert not (tmp_path / "runs").exists()
