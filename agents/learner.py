@@ -22,7 +22,11 @@ from continual_envs.core import Chunk
 
 @dataclass(frozen=True)
 class Batch:
-    """What one update has seen: passed to the methods before and after the optimizer's step."""
+    """What one update has seen: passed to the methods before and after the optimizer's step.
+
+    Loss and features are those of the training pass, outputs are what was predicted before it; the
+    two passes differ under dropout.
+    """
 
     inputs: Tensor
     targets: Tensor
@@ -35,7 +39,7 @@ class NetworkLearner:
     """Learns online by a gradient step on every batch, with methods attached.
 
     The order of an update is: forward, backward, every `before_step`, optimizer, every
-    `after_step`. Features and outputs handed to the methods are those of the forward pass.
+    `after_step`. What methods are handed is in `Batch`.
     Loss: cross-entropy for a Discrete or MultiDiscrete action space, squared error for a Box.
 
     Args:

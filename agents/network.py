@@ -20,8 +20,6 @@ class HiddenLayer:
         consumer_biases: of the biases added to what they read, each (*lead, fan_out).
         activation: name of the non-linearity.
         norm: names of a normalisation's scale and offset, (*lead, units) each, or None.
-        exact: whether zero outgoing weights hide a unit completely (not under LayerNorm, whose
-            statistics are shared by all units of the layer).
     """
 
     weight: str
@@ -30,7 +28,6 @@ class HiddenLayer:
     consumer_biases: tuple[str, ...]
     activation: str
     norm: tuple[str, str] | None = None
-    exact: bool = True
 
 
 @dataclass

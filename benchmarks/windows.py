@@ -18,13 +18,15 @@ def main(paths: list[str]) -> None:
         windows = np.convolve(mean, np.ones(5) / 5, mode="valid")
         best = windows.min() if arm.config["outcome"] == "error" else windows.max()
         print(f"{arm.problem_label}  {arm.label}  {len(outcomes)} seeds, {arm.num_tasks} tasks")
-        print(f"  best five-task window {best:.4f}")
+        start = int(np.argmin(abs(windows - best)))
+        print(f"  best five-task window {best:.4f} (tasks {start} to {start + 4})")
         for name, interval in (
             ("first tenth", mean_interval(first)),
             ("last tenth", mean_interval(last)),
             ("last / first", ratio_of_means(last, first)),
         ):
-            print(f"  {name} {interval.estimate:.4f} [{interval.low:.4f}, {interval.high:.4f}]")
+            ends = "" if interval.low is None else f" [{interval.low:.4f}, {interval.high:.4f}]"
+            print(f"  {name} {interval.estimate:.4f}{ends}")
 
 
 if __name__ == "__main__":

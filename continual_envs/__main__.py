@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import importlib
 import importlib.util
+import os
 import sys
 from pathlib import Path
 
@@ -32,6 +33,7 @@ def main() -> int:
                 file=sys.stderr,
             )
             return 2
+    sys.path.append(os.getcwd())  # so that `my_module:attribute` is found, and nothing is shadowed
     code: int = importlib.import_module("evaluation.cli").main()
     return code
 

@@ -52,8 +52,8 @@ class StreamEnv(gym.Env[Inputs, Any]):
         disclosure: Disclosure = "hidden",
         **settings: Any,
     ) -> None:
-        make = _factory(stream, batch_size, settings)
-        self._reel = Reel(make, 1, batch_size, num_tasks, disclosure)
+        make, settings = _factory(stream, batch_size, settings)
+        self._reel = Reel(make, settings, 1, batch_size, num_tasks, disclosure)
         self.observation_space, self.action_space = _spaces(self.stream, batch_size)
 
     @property
@@ -147,8 +147,8 @@ class StreamVectorEnv(gym.vector.VectorEnv[Inputs, Any, NDArray[Any]]):
         **settings: Any,
     ) -> None:
         self.num_envs = checks.integer("num_envs", num_envs, 1)
-        make = _factory(stream, batch_size, settings)
-        self._reel = Reel(make, num_envs, batch_size, num_tasks, disclosure)
+        make, settings = _factory(stream, batch_size, settings)
+        self._reel = Reel(make, settings, num_envs, batch_size, num_tasks, disclosure)
         single = _spaces(self.streams[0], batch_size)
         self.single_observation_space, self.single_action_space = single
         self.observation_space, self.action_space = (batch_space(s, num_envs) for s in single)
@@ -239,8 +239,11 @@ def _resolve(stream: str | type[Stream]) -> type[Stream]:
 
 def _factory(
     stream: str | type[Stream], batch_size: int | None, settings: dict[str, Any]
-) -> Callable[[int], Stream]:
-    """Return seed -> stream; a task length left to the stream is cut to whole batches."""
+) -> tuple[Callable[[int], Stream], dict[str, Any]]:
+    """Return seed -> stream and all its settings but the task length.
+
+    A task length left to the stream is cut to whole batches.
+    """
     size = 1 if batch_size is None else checks.integer("batch_size", batch_size, 1)
     kind = _resolve(stream)
     known = parameters(kind)
@@ -257,7 +260,10 @@ def _factory(
         raise ValueError(
             f"examples_per_task: {natural} is not allowed; give a multiple of batch_size={size}"
         )
-    return functools.partial(kind, **settings)
+    own = inspect.signature(kind).parameters
+    complete = {n: settings.get(n, p.default) for n, p in own.items() if n != "seed"}
+    complete.pop("examples_per_task", None)
+    return functools.partial(kind, **settings), complete
 
 
 def _spaces(stream: Stream, batch_size: int | None) -> tuple[spaces.Space[Any], spaces.Space[Any]]:

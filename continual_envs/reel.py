@@ -22,6 +22,7 @@ class Reel:
 
     Args:
         make: seed -> stream.
+        settings: of the stream, defaults included; part of what a state is compared by.
         members: how many streams, of consecutive seeds.
         batch_size: examples a step, a divisor of the task length; None is one.
         num_tasks: where a finite stream ends.
@@ -31,6 +32,7 @@ class Reel:
     def __init__(
         self,
         make: Callable[[int], Stream],
+        settings: dict[str, Any],
         members: int,
         batch_size: int | None,
         num_tasks: int | None,
@@ -41,7 +43,7 @@ class Reel:
         self.num_tasks = None if num_tasks is None else checks.integer("num_tasks", num_tasks, 1)
         levels = ("hidden", "signalled", "identified")
         self.disclosure = checks.one_of("disclosure", disclosure, levels)
-        self._make = make
+        self._make, self._settings = make, settings
         self.streams = [make(seed) for seed in range(members)]
         self._position = 0
         self._started = False
@@ -112,7 +114,7 @@ class Reel:
         """Stand where `state` was taken.
 
         Raises:
-            ValueError: it is of another kind of stream, batch or task length.
+            ValueError: it is of another stream, setting, batch size or number of members.
         """
         for name, here in self._identity().items():
             if state[name] != here:
@@ -122,8 +124,13 @@ class Reel:
 
     def _identity(self) -> dict[str, Any]:
         kind, length = type(self.streams[0]), self.streams[0].examples_per_task
-        name = f"{kind.__module__}.{kind.__qualname__}"
-        return {"stream": name, "batch_size": self.batch_size, "examples_per_task": length}
+        return {
+            "stream": f"{kind.__module__}.{kind.__qualname__}",
+            "settings": self._settings,
+            "examples_per_task": length,
+            "batch_size": self.batch_size,
+            "members": len(self.streams),
+        }
 
     def _row(self) -> int:
         """Return the row of the block that holds the present step, reading ahead if needed."""

@@ -1,7 +1,8 @@
 """From runs to a plasticity score with honest intervals and one readable report.
 
-Everything the command line does is a function here: `run`, `study`, `load`, `score`, `report`, and
-the wrapper `Record` for loops that are not ours. Imported on first use, since torch takes seconds.
+What the command line does is a function: `run`, `study`, `load`, `score`, `export`, `report`,
+`check_agent`, `check_problem`, and the wrapper `Record` for loops that are not ours; data sets are
+in `continual_envs.data`. Imported on first use, since torch takes seconds.
 """
 
 from importlib import import_module
@@ -14,6 +15,9 @@ _HOME = {
     "study": "evaluation.api",
     "load": "evaluation.runs",
     "score": "evaluation.scores",
+    "export": "evaluation.export",
+    "check_agent": "agents.testing",
+    "check_problem": "continual_envs.testing",
     "Record": "evaluation.record",
 }
 __all__ = [*_HOME, "report"]

@@ -83,8 +83,11 @@ def build_parser() -> tuple[argparse.ArgumentParser, list[str]]:
     sub = command("run", _run, "Run an agent on a problem, or go on with it.")
     sub.add_argument("problem", metavar="PROBLEM")
     sub.add_argument("--agent", required=True, metavar="NAME")
-    sub.add_argument("--set", nargs="+", default=[], metavar="KEY=VALUE", action="extend")
-    sub.add_argument("--problem-set", nargs="+", default=[], metavar="KEY=VALUE", action="extend")
+    for option, owner in (("--set", "agent"), ("--problem-set", "problem")):
+        text = f"settings of the {owner}; takes all that follows, so PROBLEM comes first"
+        sub.add_argument(
+            option, nargs="+", default=[], metavar="KEY=VALUE", action="extend", help=text
+        )
     sub.add_argument("--seeds", default="0", help="0:5 is 0 to 4; 0,3,7 is a list")
     sub.add_argument("--tasks", type=int, metavar="N", help="horizon; a larger one goes on")
     sub.add_argument("--preset", default="laptop", help="laptop or paper")
@@ -232,15 +235,10 @@ def _score(parsed: argparse.Namespace) -> int:
 
 def _export(parsed: argparse.Namespace) -> int:
     from evaluation.api import check_writable_file
-    from evaluation.export import export_rows, write_csv
-    from evaluation.runs import load
+    from evaluation.export import export
 
-    out = Path(parsed.out)
-    check_writable_file("out", out)
-    rows = export_rows(load(*parsed.dirs))
-    out.parent.mkdir(parents=True, exist_ok=True)
-    write_csv(rows, out)
-    print(parsed.out)
+    check_writable_file("out", Path(parsed.out))
+    print(export(parsed.dirs, parsed.out))
     return 0
 
 

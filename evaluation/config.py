@@ -34,6 +34,7 @@ class RunConfig:
         device: a torch device.
         measure_every: measure at the start of every so many tasks; 0 never.
         module: imported to register the problem, if it is not ours.
+        purpose: "report", or "tuning" for runs that settings are chosen on.
     """
 
     problem: str
@@ -46,6 +47,7 @@ class RunConfig:
     device: str = "cpu"
     measure_every: int = 1
     module: str = ""
+    purpose: str = "report"
 
     @property
     def settings_hash(self) -> str:

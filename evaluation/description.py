@@ -98,7 +98,9 @@ def settings_hash(
 def versions() -> dict[str, str]:
     """Return the versions that a result may depend on."""
     found = {"python": platform.python_version(), "continual_envs": continual_envs.__version__}
-    return found | {name: metadata.version(name) for name in ("numpy", "gymnasium", "torch")}
+    return found | {
+        name: metadata.version(name) for name in ("numpy", "gymnasium", "torch", "numba")
+    }
 
 
 def cpu_name() -> str:

@@ -7,7 +7,23 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from evaluation.runs import Run
+from evaluation.runs import Run, load
+
+
+def export(paths: Sequence[str | Path], out: str | Path) -> Path:
+    """Write one row per run and task of every run at or below the paths; see `export_rows`.
+
+    Args:
+        paths: folders.
+        out: the CSV file; folders above it are made.
+
+    Raises:
+        ValueError: a path holds no run, or a file in it is damaged.
+    """
+    rows, path = export_rows(load(*paths)), Path(out)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    write_csv(rows, path)
+    return path
 
 
 def export_rows(runs: Sequence[Run]) -> list[dict[str, Any]]:

@@ -54,7 +54,7 @@ def group(runs: Sequence[Run]) -> list[Group]:
     problems: dict[tuple[str, str], dict[tuple[str, str], list[Run]]] = {}
     for run in runs:
         problem = run.config["problem"], _canonical(run.config.get("problem_settings") or {})
-        agent = run.config["agent"], run.settings_hash
+        agent = _name(run), run.settings_hash
         problems.setdefault(problem, {}).setdefault(agent, []).append(run)
     examples = [next(iter(agents.values()))[0] for agents in problems.values()]
     short_ids = [run.config["problem"].removeprefix("continual_envs/") for run in examples]
@@ -63,9 +63,15 @@ def group(runs: Sequence[Run]) -> list[Group]:
     for problem_label, agents in zip(problem_labels, problems.values(), strict=True):
         members = [_by_seed(same) for same in agents.values()]
         heads = [same[0] for same in members]
-        labels = _labels(heads, [run.config["agent"] for run in heads], "agent_settings")
+        labels = _labels(heads, [_name(run) for run in heads], "agent_settings")
         groups += [Group(m, problem_label, label) for m, label in zip(members, labels, strict=True)]
     return sorted(groups, key=lambda g: (g.problem_label, g.label))
+
+
+def _name(run: Run) -> str:
+    """Return the agent's name; runs on tuning seeds are never pooled with what is reported."""
+    agent: str = run.config["agent"]
+    return f"{agent} (tuning)" if run.config.get("purpose") == "tuning" else agent
 
 
 def _by_seed(runs: Sequence[Run]) -> tuple[Run, ...]:
@@ -96,6 +102,8 @@ def _labels(runs: Sequence[Run], names: Sequence[str], key: str) -> list[str]:
 
 
 def _short(value: Any) -> str:
+    if value is None:
+        return "unset"
     return value if isinstance(value, str) else json.dumps(value, separators=(",", ":"))
 
 

@@ -256,6 +256,7 @@ def _describe(config: RunConfig, life: Life, bins: int) -> dict[str, Any]:
         reference=life.reference,
         privileges=["task_switch"] if life.needs_boundary else [],
         measure_every=config.measure_every,
+        purpose=config.purpose,
     )
 
 

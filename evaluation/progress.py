@@ -23,7 +23,7 @@ class Bars:
         self._console = console
         self._configs = configs
         self._done: dict[int, float] = {}
-        self._started = 0.0  # when the first cell began
+        self._started: float | None = None  # when start-up, with its compilation, was over
         self._now_done = 0.0  # tasks, since then
         self._projected = False
         self._line_due = 0.0
@@ -56,14 +56,15 @@ class Bars:
         What it is told first of a cell was done before, and is left out of projections.
         """
         now = time.monotonic()
-        if not self._done:
-            self._started, self._line_due = now, now + 30
         config, before = self._configs[cell], self._done.get(cell)
         self._done[cell] = tasks
         self._progress.advance(self._bars[self._key(config)], tasks - (before or 0))
-        self._now_done += 0 if before is None else tasks - before
-        if self._now_done <= 0:
+        if before is None or tasks <= before:
             return
+        if self._started is None:
+            self._started, self._line_due = now, now + 30
+            return
+        self._now_done += tasks - before
         spent = now - self._started
         ahead = [max(0, one.tasks - self._done.get(i, 0)) for i, one in enumerate(self._configs)]
         left = sum(ahead)

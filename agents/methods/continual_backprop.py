@@ -56,13 +56,16 @@ class ContinualBackprop:
     """Re-initialises `replacement_rate` of the mature hidden units per update, least useful first.
 
     A replaced unit gets incoming weights from the layer's initialiser, bias 0, outgoing weights 0,
-    age 0, and no optimizer state, so that a dead unit is replaced without changing the output.
+    age 0, and no optimizer state, so that a dead unit is replaced without changing the output
+    (except under layer normalisation, whose statistics all units of a layer share).
     Features are those before the gradient step, weights those after it.
 
-    Profiles. "paper" (Nature, Algorithm 1) ranks by the running average of utility as it is and
-    replaces at most one unit a layer and update; with Adam it clears the moments and leaves the
-    step count. "code" ranks by the bias-corrected average, utility / (1 - decay^age), replaces as
-    many as are due, and with Adam also restarts the step count of the unit's own elements.
+    Profiles. "paper" ranks by the running average of utility as it is, so that units just mature
+    look worse than they are (at age 100 and decay 0.99 they show 63 % of their utility), and
+    replaces at most one unit a layer and update, as the text of Nature says (its Algorithm 1 has a
+    loop); with Adam, of which it says nothing, moments are cleared and the step count is left.
+    "code" ranks by the bias-corrected average, utility / (1 - decay^age), replaces as many as are
+    due, and with Adam also restarts the step count of the unit's own elements.
 
     Differs from the published code in: `transfer_bias` works (there the mean activations are zeroed
     just before they would be used, so nothing is transferred); the quota is counted in integers,

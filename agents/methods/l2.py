@@ -12,12 +12,16 @@ from continual_envs import checks
 
 
 class L2:
-    """Adds weight_decay * theta to every parameter's gradient, biases and output layer included.
+    """Adds weight_decay * theta to every parameter's gradient.
+
+    Biases, the output layer and the gains and offsets of a normalisation are included (Kumar et al.
+    2023 leave the last out).
 
     With SGD every parameter shrinks by the factor 1 - step_size * weight_decay a step; inside Adam
     it is not a shrinkage. In float32 a decay of step_size * weight_decay below 6e-8 is lost in
-    rounding on weights without another gradient. Source: Dohare et al. 2024 (weight_decay 1e-3 to
-    1e-5 on Online Permuted MNIST).
+    rounding on weights without another gradient; with plain SGD the fused engine, which keeps the
+    shrinkage as one factor of all weights, does not lose it. Source: Dohare et al. 2024
+    (weight_decay 1e-3 to 1e-5 on Online Permuted MNIST).
 
     Args:
         weight_decay: strength, at least 0; 0 is plain backprop.

@@ -26,7 +26,7 @@ class ShrinkPerturb:
         noise_std: standard deviation of the noise of one step, at least 0.
     """
 
-    def __init__(self, *, weight_decay: float = 1e-3, noise_std: float = 1e-3) -> None:
+    def __init__(self, *, weight_decay: float = 1e-4, noise_std: float = 1e-5) -> None:
         self.weight_decay = checks.number("weight_decay", weight_decay, 0)
         self.noise_std = checks.number("noise_std", noise_std, 0)
         self._generators: list[torch.Generator] = []

@@ -131,7 +131,6 @@ class MLP(nn.Module):
                 consumer_biases=(f"linears.{i + 1}.bias",),
                 activation=self.spec.activation,
                 norm=(f"norms.{i}.weight", f"norms.{i}.bias") if normed else None,
-                exact=not normed,
             )
             for i in range(len(self.spec.hidden))
         )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 import tomllib
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -72,7 +72,8 @@ class Study:
                 tried = arm.get("tried", {})
                 for values in itertools.product(*tried.values()) if tried else ():
                     settings = arm.get("settings", {}) | dict(zip(tried, values, strict=True))
-                    configs += self._configs(problem, arm, settings, self.tuning_seeds)
+                    cells = self._configs(problem, arm, settings, self.tuning_seeds)
+                    configs += [replace(cell, purpose="tuning") for cell in cells]
         return _distinct(configs)
 
     def _configs(

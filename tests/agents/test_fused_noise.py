@@ -47,7 +47,7 @@ def test_draws_are_normal() -> None:
     assert abs(np.mean(half[:, :50] * half[:, 50:])) < 4.5 / math.sqrt(n / 2)  # of one word
 
 
-def uniform_key(learner: FusedLearner) -> int:
+def noise_key(learner: FusedLearner) -> int:
     return int(learner._parts.noise.key)
 
 
@@ -81,7 +81,7 @@ class Tape:
                 self.paid[layer, i] = self.clock
                 shrink = self.fused._parts.rule.shrink
                 variance = sum(shrink ** (2 * step) for step in range(owed))
-                state = torch.tensor(uniform_key(self.fused)).view(torch.int64)
+                state = torch.tensor(noise_key(self.fused)).view(torch.int64)
                 for counter in (kernel.NOISE + layer, i, self.clock):
                     state = splitmix64(state + counter)
                 state = int(splitmix64(state).numpy().view(np.uint64))

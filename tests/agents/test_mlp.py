@@ -95,7 +95,7 @@ def test_hidden_layers_name_real_parameters(layer_norm):
         assert [params[name].shape[1] for name in layer.consumers] == [units]
         (consumer,), (bias,) = layer.consumers, layer.consumer_biases
         assert params[bias].shape[0] == params[consumer].shape[0]
-        assert layer.exact is not layer_norm
+        assert (layer.norm is not None) == layer_norm
         assert (layer.norm is not None) is layer_norm
         for name in layer.norm or ():
             assert params[name].shape == (units,)

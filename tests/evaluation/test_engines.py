@@ -1,6 +1,7 @@
 """Engines: one meaning, the one used is recorded, and a run stays with its own."""
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -8,6 +9,8 @@ import pytest
 from evaluation.cli import main
 from evaluation.loop import resumable
 from tests.evaluation.helpers import cell, live, read, snapshot
+from tests.problems import IDS
+from tests.problems import SMALL as PROBLEMS
 
 AGENTS = ("backprop", "linear", "l2", "dropout", "continual-backprop", "fresh")
 
@@ -20,6 +23,29 @@ def test_records_agree_to_rounding(agent: str, tmp_path: Path) -> None:
         assert one.keys() == other.keys()
         for key in one.keys() - {"kind"}:
             np.testing.assert_allclose(other[key], one[key], rtol=1e-4, atol=1e-4, err_msg=key)
+
+
+@pytest.mark.parametrize("batch_size", [None, 16])
+@pytest.mark.parametrize("problem", IDS)
+def test_every_problem_is_read_alike(problem: str, batch_size: int | None, tmp_path: Path) -> None:
+    more: dict[str, Any] = {"problem": problem}
+    more["problem_settings"] = {**PROBLEMS[problem], "batch_size": batch_size}
+    more["settings"] = {"hidden": [8], "step_size": 0.01, "activation": "tanh"}
+    torch = live(cell(**more), tmp_path / "torch")
+    fused = live(cell(engine="fused", **more), tmp_path / "fused")
+    for one, other in zip(torch, fused, strict=True):
+        assert one.keys() == other.keys()
+        for key in one.keys() - {"kind"}:
+            np.testing.assert_allclose(other[key], one[key], rtol=1e-3, atol=1e-4, err_msg=key)
+
+
+def test_how_much_is_taken_at_a_time_changes_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    more: dict[str, Any] = {"problem_settings": {"examples_per_task": 700}, "engine": "fused"}
+    want = live(cell("shrink-perturb", **more), tmp_path / "many")
+    monkeypatch.setattr("evaluation.loop.STEPS", 3)
+    assert live(cell("shrink-perturb", **more), tmp_path / "few") == want
 
 
 def test_auto_is_fused_where_it_can_be_and_says_so(tmp_path: Path) -> None:

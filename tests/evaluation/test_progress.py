@@ -27,16 +27,18 @@ def test_the_projection_counts_only_what_is_done_now(
         clock.now += 50  # starting processes is not work
         bars.update(0, 100)  # was done before
         bars.update(1, 60)  # was left there
+        clock.now += 10
+        bars.update(1, 61)  # nor is compiling, which the first stretch may hold
         clock.now += 1
-        bars.update(1, 65)
+        bars.update(1, 66)
         assert capsys.readouterr().err == ""
         clock.now += 1
-        bars.update(1, 70)  # 10 tasks in 2 s; 130 are left
+        bars.update(1, 71)  # 10 tasks in 2 s; 129 are left
         assert capsys.readouterr().err == "projected: about 26 s more for 2 runs\n"
         bars.update(2, 0)
         clock.now += 29
-        bars.update(1, 100)  # 40 tasks in 31 s; 100 are left
-        assert capsys.readouterr().err == "67% done, about 1 min 18 s left\n"
+        bars.update(1, 100)  # 39 tasks in 31 s; 100 are left
+        assert capsys.readouterr().err == "67% done, about 1 min 19 s left\n"
         clock.now += 40
         bars.update(2, 100)
         bars.update(2, 120)

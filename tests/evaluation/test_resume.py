@@ -80,13 +80,14 @@ def _often(patch: pytest.MonkeyPatch | None = None) -> None:
 
 
 def _work(config: RunConfig, folder: Path, pipe: Any) -> None:
-    """Live, telling first where it was left; in a process of its own."""
+    """Live, telling where it was left and every twentieth of a task; in a process of its own."""
     _often()
-    told: list[float] = []
+    told = -1.0
 
     def progress(tasks: float) -> None:
-        if not told:
-            told.append(tasks)
+        nonlocal told
+        if tasks >= told + 0.05:
+            told = tasks
             pipe.send(tasks)
 
     execute_alone(config, folder, progress)
@@ -109,29 +110,29 @@ def server() -> Any:
     return context
 
 
-def _start(server: Any, config: RunConfig, folder: Path) -> tuple[Any, float]:
-    """Return a process at work on the cell, and where it began."""
+def _start(server: Any, config: RunConfig, folder: Path) -> tuple[Any, Any]:
+    """Return a process at work on the cell, and a pipe that says where it is, in tasks."""
     here, there = server.Pipe(duplex=False)
     process = server.Process(target=_work, args=(config, folder, there))
     process.start()
     there.close()
-    return process, here.recv()
+    return process, here
 
 
 @pytest.mark.parametrize("name", CELLS)
 def test_killed_ten_times_it_ends_as_if_undisturbed(name: str, server: Any, tmp_path: Path) -> None:
     config = CELLS[name](**LONG)
     process, _ = _start(server, config, tmp_path / "undisturbed")
-    began = time.perf_counter()
     process.join()
-    duration = time.perf_counter() - began
     assert process.exitcode == 0
-    delays = random.Random(name)
+    moments = random.Random(name)
     folder, starts = tmp_path / "killed", []
     for _ in range(KILLS):
-        process, start = _start(server, config, folder)
-        starts.append(start)
-        time.sleep(delays.uniform(0, 1.2 * duration / KILLS))
+        process, pipe = _start(server, config, folder)
+        starts.append(pipe.recv())
+        further = moments.uniform(0, 1.5 * config.tasks / KILLS)
+        while pipe.recv() < min(starts[-1] + further, 0.9 * config.tasks):
+            pass
         process.kill()
         process.join()
         assert process.exitcode == -9, "it was too quick to be killed"
