@@ -33,7 +33,8 @@ LAPTOP = {
 }
 
 # Dohare et al. 2024 and its published configurations. Where they searched a grid, it is named
-# beside the value taken from it. Methods have the profile of the code, which made the published results.
+# beside the value taken from it. Methods have the profile of the code, which made the published
+# results.
 PAPER = {
     "continual_envs/PermutedMNIST-v0": Preset(
         tasks=800,

@@ -171,7 +171,8 @@ def test_config_says_what_the_result_depends_on(tmp_path: Path) -> None:
     want |= {"settings_hash": config.settings_hash, "agent": "l2", "problem": config.problem}
     want |= {"agent_settings": config.agent_settings, "problem_settings": config.problem_settings}
     assert want.items() <= said.items()
-    assert {"continual_envs", "python", "numpy", "gymnasium", "torch"} == set(said["versions"])
+    names = {"continual_envs", "python", "numpy", "gymnasium", "torch", "numba"}
+    assert names == set(said["versions"])
     assert len(said["content_hash"]) == 64 and said["cpu"]
     names = {"config.json", "records.jsonl", "checkpoint.pt", "result.json"}
     assert {path.name for path in tmp_path.iterdir()} == names  # and nothing half-written
