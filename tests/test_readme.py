@@ -52,3 +52,11 @@ def test_commands_named_in_the_readme_exist(capsys) -> None:
         with pytest.raises(SystemExit) as exit:
             main([command, "--help"])
         assert exit.value.code == 0
+
+
+def test_a_module_of_the_current_folder_is_found(my_module) -> None:
+    """As from the installed command, which does not look into the current folder by itself."""
+    start = "import sys; from continual_envs.__main__ import main; sys.exit(main())"
+    command = [sys.executable, "-P", "-c", start, "check-problem", "my_problem:mine/Rotation-v0"]
+    finished = subprocess.run(command, cwd=my_module, capture_output=True, text=True)
+    assert finished.returncode == 0, finished.stderr
