@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import tomllib
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -19,6 +20,7 @@ STUDY_KEYS: Keys = {
     "seeds": str,
     "tuning_seeds": str,
     "preset": str,
+    "engine": str,
     "problems": list,
 }
 PROBLEM_KEYS: Keys = {
@@ -28,7 +30,7 @@ PROBLEM_KEYS: Keys = {
     "measure_every": int,
     "arms": list,
 }
-ARM_KEYS: Keys = {"agent": str, "settings": dict, "tried": dict}
+ARM_KEYS: Keys = {"agent": str, "settings": dict, "grid": dict, "tried": dict, "seeds": str}
 KINDS = {str: "a text", int: "a whole number", list: "a list of tables", dict: "a table"}
 
 
@@ -42,8 +44,10 @@ class Study:
         seeds: what is reported.
         tuning_seeds: what settings were chosen on; no seed is in both.
         preset: "laptop" or "paper", for settings that arms leave open.
-        problems: one table a problem: problem, settings, tasks, measure_every, arms; an arm has an
-            agent, its settings, and the values `tried` in tuning, by setting.
+        engine: what every run computes on; see `evaluation.run`.
+        problems: one table a problem: problem, settings, tasks, measure_every, arms. An arm has an
+            agent; its settings; a `grid`, values by setting, of which every combination is an arm;
+            the values `tried` in tuning, by setting; and its own seeds in place of the study's.
     """
 
     title: str
@@ -51,6 +55,7 @@ class Study:
     seeds: list[int]
     tuning_seeds: list[int]
     preset: str
+    engine: str
     problems: list[dict[str, Any]]
 
     def cells(self) -> list[RunConfig]:
@@ -60,21 +65,22 @@ class Study:
                 config
                 for problem in self.problems
                 for arm in problem["arms"]
-                for config in self._configs(problem, arm, arm.get("settings", {}), self.seeds)
+                for settings in _combinations(arm.get("settings", {}), arm.get("grid", {}))
+                for config in self._configs(problem, arm, settings, arm.get("seeds", self.seeds))
             ]
         )
 
     def tuning(self) -> list[RunConfig]:
         """Return every run of the settings tried, on the tuning seeds."""
-        configs = []
-        for problem in self.problems:
-            for arm in problem["arms"]:
-                tried = arm.get("tried", {})
-                for values in itertools.product(*tried.values()) if tried else ():
-                    settings = arm.get("settings", {}) | dict(zip(tried, values, strict=True))
-                    cells = self._configs(problem, arm, settings, self.tuning_seeds)
-                    configs += [replace(cell, purpose="tuning") for cell in cells]
-        return _distinct(configs)
+        configs = [
+            config
+            for problem in self.problems
+            for arm in problem["arms"]
+            if "tried" in arm
+            for settings in _combinations(arm.get("settings", {}), arm["tried"])
+            for config in self._configs(problem, arm, settings, self.tuning_seeds)
+        ]
+        return _distinct([replace(config, purpose="tuning") for config in configs])
 
     def _configs(
         self, problem: dict[str, Any], arm: dict[str, Any], settings: Any, seeds: list[int]
@@ -87,6 +93,7 @@ class Study:
             seeds=seeds,
             tasks=problem.get("tasks"),
             preset=self.preset,
+            engine=self.engine,
             measure_every=problem.get("measure_every", 1),
         )
 
@@ -112,25 +119,42 @@ def load_study(name_or_file: str | Path) -> Study:
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise ValueError(f"study: {path} is not TOML: {error}") from None
     _known(path, content, STUDY_KEYS, ("title", "seeds", "problems"))
+    seeds, tuning_seeds = (_seeds(path, content, key) for key in ("seeds", "tuning_seeds"))
     for problem in content["problems"]:
         _known(path, problem, PROBLEM_KEYS, ("problem", "arms"))
         for arm in problem["arms"]:
             _known(path, arm, ARM_KEYS, ("agent",))
-            _check_tried(path, arm.get("tried", {}), content)
-    seeds, tuning_seeds = (
-        parse_seeds(content[key], f"study: {path}: {key}") if key in content else []
-        for key in ("seeds", "tuning_seeds")
-    )
-    if set(seeds) & set(tuning_seeds):
-        raise ValueError(f"study: {path}: seeds and tuning_seeds overlap; give other tuning_seeds")
+            _check_values(path, "grid", arm.get("grid", {}))
+            _check_values(path, "tried", arm.get("tried", {}))
+            if "tried" in arm and not tuning_seeds:
+                raise ValueError(
+                    f"study: {path}: tuning_seeds is missing, and {list(arm['tried'])} was tried"
+                )
+            if "seeds" in arm:
+                arm["seeds"] = _seeds(path, arm, "seeds")
+            if set(arm.get("seeds", seeds)) & set(tuning_seeds):
+                raise ValueError(
+                    f"study: {path}: seeds and tuning_seeds overlap; give other tuning_seeds"
+                )
     return Study(
         title=content["title"],
         description=content.get("description", ""),
         seeds=seeds,
         tuning_seeds=tuning_seeds,
         preset=content.get("preset", "laptop"),
+        engine=content.get("engine", "auto"),
         problems=content["problems"],
     )
+
+
+def _seeds(path: Path, table: dict[str, Any], key: str) -> list[int]:
+    return parse_seeds(table[key], f"study: {path}: {key}") if key in table else []
+
+
+def _combinations(settings: dict[str, Any], values: dict[str, Any]) -> Iterator[dict[str, Any]]:
+    """Yield the settings with every combination of the values."""
+    for combination in itertools.product(*values.values()):
+        yield settings | dict(zip(values, combination, strict=True))
 
 
 def _known(path: Path, table: Any, keys: Keys, needed: tuple[str, ...]) -> None:
@@ -145,14 +169,12 @@ def _known(path: Path, table: Any, keys: Keys, needed: tuple[str, ...]) -> None:
             raise ValueError(f"study: {path}: {key} is missing")
 
 
-def _check_tried(path: Path, tried: dict[str, Any], content: dict[str, Any]) -> None:
-    for key, values in tried.items():
+def _check_values(path: Path, name: str, table: dict[str, Any]) -> None:
+    for key, values in table.items():
         if not isinstance(values, list) or not values:
             raise ValueError(
-                f"study: {path}: tried.{key}: {values!r} is not allowed; give a list of values"
+                f"study: {path}: {name}.{key}: {values!r} is not allowed; give a list of values"
             )
-    if tried and "tuning_seeds" not in content:
-        raise ValueError(f"study: {path}: tuning_seeds is missing, and {list(tried)} was tried")
 
 
 def _distinct(configs: list[RunConfig]) -> list[RunConfig]:
