@@ -253,7 +253,11 @@ tried = { step_size = [0.1, 0.2] }
         ("title", 'preset = "papr"\ntitle', ["nearest: paper"]),
         ("title", 'engine = "fusd"\ntitle', ["engine", "nearest: fused"]),
         ("[[problems.arms]]", "[[problems.arms]]\nseeds = '10:12'", ["overlap"]),
-        ("[[problems.arms]]", "[[problems.arms]]\nseeds = '2'\ngrid = { step_size = [] }", ["grid"]),
+        (
+            "[[problems.arms]]",
+            "[[problems.arms]]\nseeds = '2'\ngrid = { step_size = [] }",
+            ["grid"],
+        ),
     ],
 )
 def test_a_study_file_that_is_wrong(
