@@ -53,7 +53,7 @@ class StreamEnv(gym.Env[Inputs, Any]):
         **settings: Any,
     ) -> None:
         make, settings = _factory(stream, batch_size, settings)
-        self._reel = Reel(make, settings, 1, batch_size, num_tasks, disclosure)
+        self._reel = Reel(make, settings, None, batch_size, num_tasks, disclosure)
         self.observation_space, self.action_space = _spaces(self.stream, batch_size)
 
     @property
@@ -93,17 +93,19 @@ class StreamEnv(gym.Env[Inputs, Any]):
             raise ValueError(
                 f"action: shape {predictions.shape} is not allowed; give {self.action_space.shape}"
             )
-        targets = self._reel.targets()[0]
-        value = rewards(predictions.reshape(-1), targets, self.stream.classes).mean()
+        targets = self._reel.targets()
+        classes = self.stream.classes
+        if self.batch_size is None:  # numpy is slow at single numbers
+            value = reward(predictions.item(), targets.item(), classes)
+        else:
+            value = float(rewards(predictions, targets, classes).mean())
         truncated = self._reel.advance()
-        shown = self._reel.inputs()
-        scalar = self.batch_size is None and self.stream.classes is not None
-        info = {"target": targets[0] if scalar else targets.copy(), **self._reel.disclosed()}
-        return self._unbatch(shown[0]), float(value), False, truncated, info
+        info = {"target": targets, **self._reel.disclosed()}
+        return self._reel.inputs(), value, False, truncated, info
 
     def observe(self) -> Inputs:
         """Return the present observation again, as after `load_state_dict`."""
-        return self._unbatch(self._reel.inputs()[0])
+        return self._reel.inputs()
 
     def read(self, n: int) -> Chunk:
         """Return the next `n` examples as a chunk and move the clock past them, as steps would.
@@ -121,9 +123,6 @@ class StreamEnv(gym.Env[Inputs, Any]):
         """Stand where `state` was taken; needs no reset before."""
         self.np_random.bit_generator.state = state["np_random"]
         self._reel.load_state_dict(state)
-
-    def _unbatch(self, inputs: Inputs) -> Inputs:
-        return inputs[0] if self.batch_size is None else inputs
 
 
 class StreamVectorEnv(gym.vector.VectorEnv[Inputs, Any, NDArray[Any]]):
@@ -169,7 +168,7 @@ class StreamVectorEnv(gym.vector.VectorEnv[Inputs, Any, NDArray[Any]]):
         """Start the streams `seed`, `seed + 1`, ... at task 0."""
         super().reset(seed=seed)
         self._reel.start(_stream_seed(self.np_random, seed), 0)
-        return self._unbatch(self._reel.inputs()), self._info()
+        return self._reel.inputs(), self._info()
 
     def step(
         self, actions: Any
@@ -181,14 +180,11 @@ class StreamVectorEnv(gym.vector.VectorEnv[Inputs, Any, NDArray[Any]]):
                 f"actions: shape {predictions.shape} is not allowed; give {self.action_space.shape}"
             )
         targets = self._reel.targets()
-        classes = self.streams[0].classes
-        values = rewards(predictions.reshape(targets.shape), targets, classes).mean(axis=1)
-        truncated = self._reel.advance()
-        shown = self._reel.inputs()
-        scalar = self._reel.batch_size is None and classes is not None
-        info = self._info(target=(targets[:, 0] if scalar else targets).copy())
-        ended = np.full(self.num_envs, truncated)
-        return self._unbatch(shown), values, np.zeros_like(ended), ended, info
+        values = rewards(predictions, targets, self.streams[0].classes)
+        values = values.reshape(self.num_envs, -1).mean(axis=1)
+        truncated = np.full(self.num_envs, self._reel.advance())
+        info = self._info(target=targets)
+        return self._reel.inputs(), values, np.zeros_like(truncated), truncated, info
 
     def state_dict(self) -> dict[str, Any]:
         """Return the position and generator as plain numbers and strings."""
@@ -206,8 +202,13 @@ class StreamVectorEnv(gym.vector.VectorEnv[Inputs, Any, NDArray[Any]]):
         everyone = np.ones(self.num_envs, dtype=bool)
         return entries | {f"_{key}": everyone for key in entries}
 
-    def _unbatch(self, inputs: Inputs) -> Inputs:
-        return inputs[:, 0] if self._reel.batch_size is None else inputs
+
+def reward(prediction: float, target: float, classes: int | None) -> float:
+    """Return what `rewards` does of one example."""
+    if classes is not None:
+        return float(prediction == target)
+    error = prediction - target
+    return -(error * error)
 
 
 def rewards(

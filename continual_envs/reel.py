@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from typing import Any, Literal
 
@@ -14,7 +15,7 @@ from continual_envs.core import Chunk, Clock, Stream
 
 Disclosure = Literal["hidden", "signalled", "identified"]
 Inputs = NDArray[np.float32]
-READ_AHEAD = 4096  # examples copied at once: what makes `step` cheap
+READ_AHEAD = 2**22  # numbers, or 16 MiB, of inputs copied at once: what makes `step` cheap
 
 
 class Reel:
@@ -23,7 +24,7 @@ class Reel:
     Args:
         make: seed -> stream.
         settings: of the stream, defaults included; part of what a state is compared by.
-        members: how many streams, of consecutive seeds.
+        members: how many streams, of consecutive seeds; None is one without an axis of its own.
         batch_size: examples a step, a divisor of the task length; None is one.
         num_tasks: where a finite stream ends.
         disclosure: what `disclosed` tells.
@@ -33,7 +34,7 @@ class Reel:
         self,
         make: Callable[[int], Stream],
         settings: dict[str, Any],
-        members: int,
+        members: int | None,
         batch_size: int | None,
         num_tasks: int | None,
         disclosure: Disclosure,
@@ -44,10 +45,15 @@ class Reel:
         levels = ("hidden", "signalled", "identified")
         self.disclosure = checks.one_of("disclosure", disclosure, levels)
         self._make, self._settings = make, settings
-        self.streams = [make(seed) for seed in range(members)]
+        self.streams = [make(seed) for seed in range(members or 1)]
+        one = self.streams[0]
+        self._end = math.inf if self.num_tasks is None else self.num_tasks * one.examples_per_task
+        lead = tuple(n for n in (members, batch_size) if n is not None)
+        self._inputs_shape = (*lead, *one.inputs_shape)
+        self._targets_shape = (*lead, 1) if batch_size is None and one.classes is None else lead
         self._position = 0
         self._started = False
-        self._ahead = max(1, min(256, READ_AHEAD // (members * self.size)))
+        self._ahead = max(1, min(256, READ_AHEAD // math.prod(self._inputs_shape)))
         self._block_start = 0
         self._inputs: Inputs = np.empty(0, dtype=np.float32)
         self._targets: NDArray[Any] = np.empty(0)
@@ -66,15 +72,20 @@ class Reel:
         self._inputs = self._inputs[:0]
 
     def inputs(self) -> Inputs:
-        """Return a copy of the present inputs, or of the last ones at the end: (members, B, d)."""
+        """Return a copy of the present inputs, or of the last ones at the end.
+
+        Shape (members, B, d), without the axes that there are not. A view would keep the whole
+        block alive, and through its base show the examples to come.
+        """
         row = self._row()  # may replace the block
         return self._inputs[row].copy()
 
     def targets(self) -> NDArray[Any]:
-        """Return the present targets, shape (members, B)."""
+        """Return a copy of the present targets, in the shape of the action."""
         self._require_running()
         row = self._row()
-        return self._targets[row]
+        targets = self._targets[row]
+        return targets.copy() if self._targets_shape else targets
 
     def advance(self) -> bool:
         """Move one step on; return whether a finite stream has now ended."""
@@ -87,10 +98,9 @@ class Reel:
         checks.integer("n", n, 1)
         if n % self.size:
             raise ValueError(f"n: {n} is not allowed; give a multiple of batch_size={self.size}")
-        if self.num_tasks is not None:
-            left = self.num_tasks * self.streams[0].examples_per_task - self._position
-            if n > left:
-                raise ValueError(f"n: {n} is not allowed; num_tasks={self.num_tasks} leaves {left}")
+        left = self._end - self._position
+        if n > left:
+            raise ValueError(f"n: {n} is not allowed; num_tasks={self.num_tasks} leaves {left}")
         chunk = self.streams[0].chunk(self._position, n)
         self._position += n
         return chunk
@@ -99,10 +109,10 @@ class Reel:
         """Return what the level of disclosure tells of the present observation."""
         if self.disclosure == "hidden":
             return {}
-        clock, ended = self.clock, self._ended()  # at the end the last observation is shown again
-        switch = clock.example == 0 and clock.task > 0 and not ended
-        info: dict[str, Any] = {"task_switch": switch}
-        return info if self.disclosure == "signalled" else {**info, "task": clock.task - ended}
+        task, example = divmod(self._position, self.streams[0].examples_per_task)
+        ended = self._ended()  # when the last observation is shown again
+        info: dict[str, Any] = {"task_switch": example == 0 and task > 0 and not ended}
+        return info if self.disclosure == "signalled" else {**info, "task": task - ended}
 
     def state_dict(self) -> dict[str, Any]:
         """Return where the streams stand, and what they are."""
@@ -148,14 +158,16 @@ class Reel:
             chunk = stream.chunk(position, steps * size)
             if member == 0:
                 lead = (steps, len(self.streams), size)
-                self._inputs = np.empty((*lead, *stream.inputs_shape), dtype=np.float32)
-                self._targets = np.empty(lead, dtype=chunk.targets.dtype)
-            self._inputs[:, member] = chunk.examples().reshape(steps, size, *stream.inputs_shape)
-            self._targets[:, member] = chunk.targets.reshape(steps, size)
+                inputs = np.empty((*lead, *stream.inputs_shape), dtype=np.float32)
+                targets = np.empty(lead, dtype=chunk.targets.dtype)
+            inputs[:, member] = chunk.examples().reshape(steps, size, *stream.inputs_shape)
+            targets[:, member] = chunk.targets.reshape(steps, size)
+        self._inputs = inputs.reshape(steps, *self._inputs_shape)
+        self._targets = targets.reshape(steps, *self._targets_shape)
         self._block_start = position
 
     def _ended(self) -> bool:
-        return self.num_tasks is not None and self.clock.task >= self.num_tasks
+        return self._position >= self._end
 
     def _require_started(self) -> None:
         if not self._started:

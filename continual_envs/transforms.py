@@ -32,4 +32,6 @@ class Pixels:
 
     def __call__(self, inputs: Any) -> Any:
         """Map uint8 inputs of shape (..., d) to float32 of the same shape."""
+        if isinstance(inputs, np.ndarray):  # `take` is as quick, and its rows are contiguous
+            return inputs.take(self.columns, axis=-1) / np.float32(self.divisor)
         return inputs[..., self.columns] / np.float32(self.divisor)

@@ -64,7 +64,7 @@ def measure(inspection: Inspection) -> dict[str, float]:
 
 
 def _feature_measures(layers: Sequence[Array]) -> dict[str, float]:
-    spectra = [_singular_values(features) for features in layers]  # the costly part, done once
+    spectra = _spectra(layers)  # the costly part, done once
     units = [features.shape[-1] for features in layers]
     dead = [dead_units(features) for features in layers]
     return {
@@ -189,6 +189,13 @@ def _singular_values(features: Array) -> NDArray[np.float64]:
     # LAPACK raises on nan, so it gets zeros instead.
     safe = np.where(finite[..., None], features, 0).astype(np.float64)
     return np.where(finite, np.linalg.svd(safe, compute_uv=False), np.nan)
+
+
+def _spectra(layers: Sequence[Array]) -> list[NDArray[np.float64]]:
+    """Return the singular values of every layer; layers of one shape go together."""
+    if len({features.shape for features in layers}) == 1:
+        return list(_singular_values(np.stack(layers)))
+    return [_singular_values(features) for features in layers]
 
 
 def _count_to_share(values: NDArray[np.float64], share: float) -> Array:

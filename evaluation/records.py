@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import json
 import math
 import os
@@ -61,7 +62,7 @@ class Recorder:
     ) -> None:
         self.path = folder / "records.jsonl"
         self._outcome, self._edges, self._batch = outcome, edges, batch
-        self._anchor, self._classes = anchor, classes
+        self._anchor, self._classes = functools.lru_cache(1)(anchor), classes
         self.task = self._bin = self._examples = self._updates = 0
         self._seconds, self._since = 0.0, time.perf_counter()
         self._rewards: list[Array] = []

@@ -24,6 +24,7 @@ def test_pixels(lead: tuple[int, ...], divisor: int) -> None:
     assert shown.dtype == np.float32 and tensor.dtype == torch.float32
     assert shown.tobytes() == expected.tobytes()
     assert tensor.numpy().tobytes() == expected.tobytes()
+    assert shown.flags.c_contiguous, "or every reader of rows copies them first"
 
 
 def test_all_grey_levels_fill_the_unit_interval_alike() -> None:

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from continual_envs.core import Clock
-from tests.problems import IDS, STEPS_A_TASK, VARIANTS, make, same, start
+from tests.problems import IDS, STEPS_A_TASK, VARIANTS, make, make_vec, same, start
 
 each_id = pytest.mark.parametrize("problem", IDS)
 each_variant = pytest.mark.parametrize("variant", VARIANTS)
@@ -52,6 +52,18 @@ def test_steps_go_on_behind_what_was_read(problem: str) -> None:
         action = walker.action_space.sample()
         seen.append(same(env.step(action), walker.step(action)))
     assert seen == [True] * 6
+
+
+@each_id
+def test_steps_go_on_from_one_block_read_ahead_to_the_next(problem: str) -> None:
+    env, members, total = make(problem), make_vec(problem, 2), 600
+    singles = [env.reset(seed=0)[0]] + [
+        env.step(env.action_space.sample())[0] for _ in range(total)
+    ]
+    first = [members.reset(seed=0)[0][0]]
+    first += [members.step(members.action_space.sample())[0][0] for _ in range(total)]
+    assert same(np.stack(singles), env.unwrapped.stream.chunk(0, total + 1).examples())
+    assert same(np.stack(first), np.stack(singles))
 
 
 @each_id
