@@ -91,7 +91,7 @@ def build_parser() -> tuple[argparse.ArgumentParser, list[str]]:
     sub.add_argument("--seeds", default="0", help="0:5 is 0 to 4; 0,3,7 is a list")
     sub.add_argument("--tasks", type=int, metavar="N", help="horizon; a larger one goes on")
     sub.add_argument("--preset", default="laptop", help="laptop or paper")
-    sub.add_argument("--engine", default="auto", help="auto, torch or fused")
+    sub.add_argument("--engine", default="auto", help="auto, torch, fused or graph")
     sub.add_argument("--device", default="cpu")
     sub.add_argument("--measure-every", type=int, default=1, metavar="N", help="in tasks; 0 never")
     _add_execution(sub)
@@ -105,6 +105,8 @@ def build_parser() -> tuple[argparse.ArgumentParser, list[str]]:
     sub = command("report", _report, "Write one page from run folders.")
     sub.add_argument("dirs", nargs="+", metavar="DIR")
     sub.add_argument("--out", default="report.html", metavar="FILE.html")
+    text = "show this study's frozen results, and what was published, beside the runs"
+    sub.add_argument("--beside", metavar="STUDY", help=text)
 
     sub = command("score", _score, "Print the scores of run folders.")
     sub.add_argument("dirs", nargs="+", metavar="DIR")
@@ -217,7 +219,7 @@ def _report(parsed: argparse.Namespace) -> int:
     from evaluation.report import report
 
     check_writable_file("out", Path(parsed.out))
-    print(report(parsed.dirs, parsed.out))
+    print(report(parsed.dirs, parsed.out, beside=parsed.beside))
     return 0
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -52,7 +53,7 @@ def anchor_curve(groups: Sequence[Group], window: int) -> Curve:
     values = np.array([run.anchor[: longest.num_tasks] for run in longest.started])
     mean = smooth(values, window).mean(axis=0)
     nothing = np.full_like(mean, np.nan)
-    return _thin(Curve(np.arange(longest.num_tasks), mean, nothing, nothing))
+    return thin(Curve(np.arange(longest.num_tasks), mean, nothing, nothing))
 
 
 def measure_curve(group: Group, name: str) -> Curve | None:
@@ -96,16 +97,20 @@ def band(values: Array) -> tuple[Array, Array]:
     return low, high
 
 
+def thin(curve: Curve, most: int = MOST_POINTS) -> Curve:
+    """Keep every k-th point and the last, about `most`: few enough for a small file."""
+    count = len(curve.tasks)
+    if count <= most:
+        return curve
+    step = -(-count // most)
+    return select(curve, np.unique(np.append(np.arange(0, count, step), count - 1)))
+
+
+def select(curve: Curve, kept: NDArray[Any]) -> Curve:
+    """Return the points at these indices, or where this mask is true."""
+    return Curve(*(array[kept] for array in (curve.tasks, curve.mean, curve.low, curve.high)))
+
+
 def _curve(tasks: NDArray[np.int64], values: Array) -> Curve:
     with np.errstate(invalid="ignore"):
-        return _thin(Curve(tasks, values.mean(axis=0), *band(values)))
-
-
-def _thin(curve: Curve) -> Curve:
-    """Keep every k-th point and the last, few enough for a small file."""
-    count = len(curve.tasks)
-    if count <= MOST_POINTS:
-        return curve
-    step = -(-count // MOST_POINTS)
-    kept = np.unique(np.append(np.arange(0, count, step), count - 1))
-    return Curve(*(array[kept] for array in (curve.tasks, curve.mean, curve.low, curve.high)))
+        return thin(Curve(tasks, values.mean(axis=0), *band(values)))

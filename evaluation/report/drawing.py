@@ -43,26 +43,50 @@ STYLE: dict[Any, Any] = {
 }
 LABEL_WIDTH = 32  # characters; a longer label is wrapped
 LABEL_SIZE = 8.5  # points
+WIDTH_BEHIND, SIZE_BEHIND = 36, 7.5  # of the labels of lines that stand behind
 FEW_POINTS = 25  # so few are marked one by one
 LOG_ABOVE = 100.0  # largest / smallest
 
 
 @dataclass(frozen=True)
 class Look:
-    """How a line is drawn: colour, matplotlib's dashes, width in points."""
+    """How a line is drawn: colour, matplotlib's dashes, width in points.
+
+    One that stands behind has a faint band and a small, faint label.
+    """
 
     colour: str
     dashes: Any = "-"
     width: float = 1.3
+    behind: bool = False
+    marker: str = ""
 
 
 @dataclass(frozen=True, eq=False)
 class Line:
-    """A curve with its name and look."""
+    """A curve with its name and look; a marker is at its first `marked` points, or at all."""
 
     label: str
     look: Look
     curve: Curve
+    marked: int | None = None
+
+    @property
+    def name(self) -> str:
+        """The label as it is written, in lines."""
+        diverged = " (diverged)" * bool(np.isnan(self.curve.mean).any())
+        width = WIDTH_BEHIND if self.look.behind else LABEL_WIDTH
+        return textwrap.fill(self.label + diverged, width, break_on_hyphens=False)
+
+    @property
+    def label_size(self) -> float:
+        """In points."""
+        return SIZE_BEHIND if self.look.behind else LABEL_SIZE
+
+    @property
+    def label_height(self) -> float:
+        """Of all its lines, in points."""
+        return 1.35 * self.label_size * (self.name.count("\n") + 1)
 
 
 @contextmanager
@@ -83,6 +107,7 @@ def draw(
     log: bool = False,
     windows: bool = False,
     bounds: tuple[float, float] = (-np.inf, np.inf),
+    note: str = "",
 ) -> Figure:
     """Return a figure of the lines.
 
@@ -95,15 +120,16 @@ def draw(
         log: Whether the vertical axis is logarithmic; then all means must be positive.
         windows: Whether to shade the early and the late window.
         bounds: The possible values: a band may leave them, the axis does not.
+        note: Written below the axis.
     """
     with style():
-        names = [textwrap.fill(_name(line), LABEL_WIDTH) for line in lines]
-        rows = sum(name.count("\n") + 1 for name in names)
-        figure = Figure((size[0], max(size[1], 0.17 * rows + 0.9)))
+        labels = sum(line.label_height for line in lines) / 72
+        figure = Figure((size[0], max(size[1], 1.07 * labels + 0.9)))
         FigureCanvasAgg(figure)
         axes = figure.add_subplot()
         axes.set_ylabel(ylabel, parse_math=False)  # a "$" in a name is just that
-        axes.set(xlabel="task", xlim=(0, max(num_tasks - 1, 1)))
+        axes.set_xlabel(f"task\n{note}".rstrip(), parse_math=False)
+        axes.set(xlim=(0, max(num_tasks - 1, 1)))
         axes.xaxis.set_major_locator(MaxNLocator(integer=True, nbins=8))
         for line in lines:
             _draw_line(axes, line)
@@ -117,7 +143,7 @@ def draw(
             _shade(axes, num_tasks)
         # From here on nothing that is drawn moves the axis.
         axes.set_ylim(*np.clip(axes.get_ylim(), *bounds).tolist())
-        _label_ends(axes, lines, names)
+        _label_ends(axes, lines)
     return figure
 
 
@@ -127,14 +153,16 @@ def spans_decades(values: Sequence[Array]) -> bool:
     return bool(finite.size and finite.min() > 0 and finite.max() > LOG_ABOVE * finite.min())
 
 
-def _name(line: Line) -> str:
-    return line.label + " (diverged)" * bool(np.isnan(line.curve.mean).any())
-
-
 def _draw_line(axes: Axes, line: Line) -> None:
     curve, look = line.curve, line.look
+    few = 1 if look.behind else FEW_POINTS
     axes.fill_between(
-        curve.tasks, curve.low, curve.high, color=look.colour, alpha=0.16, linewidth=0
+        curve.tasks,
+        curve.low,
+        curve.high,
+        color=look.colour,
+        alpha=0.09 if look.behind else 0.16,
+        linewidth=0,
     )
     axes.plot(
         curve.tasks,
@@ -142,8 +170,12 @@ def _draw_line(axes: Axes, line: Line) -> None:
         color=look.colour,
         linestyle=look.dashes,
         linewidth=look.width,
-        marker="o" if len(curve.tasks) <= FEW_POINTS else "",
-        markersize=2.5,
+        marker=look.marker or ("o" if len(curve.tasks) <= few else ""),
+        markevery=slice(0, line.marked),
+        markersize=5 if look.marker else 2.5,
+        markerfacecolor="white" if look.marker else look.colour,
+        clip_on=not look.marker,  # at the ends of the axis it is seen whole
+        zorder=1.9 if look.behind else 2,
     )
 
 
@@ -167,20 +199,26 @@ def _shade(axes: Axes, num_tasks: int) -> None:
         )
 
 
-def _label_ends(axes: Axes, lines: Sequence[Line], names: Sequence[str]) -> None:
+def _label_ends(axes: Axes, lines: Sequence[Line]) -> None:
     """Write each line's name right of the axes, beside its last point where there is room."""
     point = axes.figure.dpi / 72
     texts = [
         axes.text(
-            0, 0, name, fontsize=LABEL_SIZE, color=INK, va="center_baseline", parse_math=False
+            0,
+            0,
+            line.name,
+            fontsize=line.label_size,
+            color=FAINT if line.look.behind else INK,
+            va="center_baseline",
+            parse_math=False,
         )
-        for name in names
+        for line in lines
     ]
     sizes = [text.get_window_extent() for text in texts]
     _fit_axes(axes, max((s.width for s in sizes), default=0) + 38 * point)
     box = axes.bbox
     ends = [_end(axes, line.curve) for line in lines]
-    heights = np.array([1.35 * LABEL_SIZE * point * (name.count("\n") + 1) for name in names])
+    heights = np.array([line.label_height * point for line in lines])
     wanted = np.array([y for _, y in ends])
     placed = spread(wanted, heights, box.y0 - 6 * point, box.y1 + 6 * point)
     to_axes = axes.transAxes.inverted()

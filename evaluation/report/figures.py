@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
 from matplotlib.figure import Figure
 
 from evaluation.report.arms import Arm, Problem
+from evaluation.report.backdrop import backdrop, caption, note
+from evaluation.report.beside import Beside
 from evaluation.report.curves import (
     Array,
     anchor_curve,
@@ -31,6 +33,7 @@ REFERENCES = {
     "fresh": Look("#555555", (0, (5, 2)), 1.2),
     "linear": Look("#8a8a8a", (0, (2.2, 1.6)), 1.2),
 }
+WIDTH_BEFORE = 2.0  # of a method's line with others behind it
 OTHER_REFERENCE = Look("#a0a0a0", (0, (6, 1.5, 1, 1.5)), 1.2)
 
 MEASURES = {
@@ -88,32 +91,37 @@ def looks(problems: Sequence[Problem]) -> dict[str, Look]:
     }
 
 
-def outcome_panel(problem: Problem, known: Mapping[str, Look]) -> Panel:
-    """Draw the outcome by task."""
+def outcome_panel(
+    problem: Problem, known: Mapping[str, Look], beside: Beside | None = None
+) -> Panel:
+    """Draw the outcome by task, with frozen results behind it."""
     window = smoothing_window(problem.num_tasks)
     drawn = [arm for arm in problem.arms if arm.score.tasks]
     lines = [Line(a.label, _look(a, known), outcome_curve(a.group, window)) for a in drawn]
     anchor = anchor_curve([arm.group for arm in drawn], window) if drawn else None
-    caption = [f"Mean {problem.outcome} of each task over seeds{_bands(drawn)}."]
+    behind = _behind(beside, problem.outcome, problem.num_tasks, known)
+    lines = behind + _before(lines, beside)
+    words = [f"Mean {problem.outcome} of each task over seeds{_bands(drawn)}."]
     if window > 1:
-        caption.append(f"Each seed is first smoothed over {window} tasks.")
-    caption.append("Dashed grey: reference arms.")
+        words.append(f"Each seed is first smoothed over {window} tasks.")
+    words.append("Dashed grey: reference arms.")
     if anchor is not None and np.isfinite(anchor.mean).any():
         what = "the anchor, what a learner that knows nothing reaches"
         if _fits(anchor.mean, [line.curve.mean for line in lines]):
-            caption.append(f"Dotted: {what}.")
+            words.append(f"Dotted: {what}.")
         else:
             mean = float(np.nanmean(anchor.mean))
             decimals = outcome_decimals([arm.score for arm in drawn])
-            caption.append(f"Outside the axes: {what} ({number(mean, decimals)} on average).")
+            words.append(f"Outside the axes: {what} ({number(mean, decimals)} on average).")
             anchor = None
     log = spans_decades([line.curve.mean for line in lines])
-    caption += ["The vertical axis is logarithmic."] * log
-    caption += _missing([a for a in problem.arms if a not in drawn], "without a complete task")
+    words += ["The vertical axis is logarithmic."] * log
+    words += _missing([a for a in problem.arms if a not in drawn], "without a complete task")
+    words += caption(beside, problem.outcome, problem.num_tasks) if beside else []
     return Panel(
         name=slug(f"{problem.label} {problem.outcome}"),
         heading=f"{problem.outcome.capitalize()} by task",
-        caption=" ".join(caption),
+        caption=" ".join(words),
         figure=draw(
             lines,
             f"{problem.outcome} ({DIRECTIONS[problem.outcome != 'error']})",
@@ -123,30 +131,39 @@ def outcome_panel(problem: Problem, known: Mapping[str, Look]) -> Panel:
             log,
             windows=True,
             bounds=BOUNDS.get(problem.outcome, NOT_NEGATIVE),
+            note=note(beside) if beside else "",
         ),
     )
 
 
-def measure_panels(problem: Problem, known: Mapping[str, Look]) -> list[Panel]:
-    """Draw every measure that some arm recorded."""
+def measure_panels(
+    problem: Problem, known: Mapping[str, Look], beside: Beside | None = None
+) -> list[Panel]:
+    """Draw every measure that some arm recorded, with frozen results behind it."""
     recorded = {n for a in problem.arms for run in a.group.started for n in run.measures}
     ours = [name for name in MEASURES if name in recorded]
     names = ours + sorted(recorded - set(ours))
-    return [_measure_panel(problem, name, known) for name in names]
+    return [_measure_panel(problem, name, known, beside) for name in names]
 
 
-def panels(problems: Sequence[Problem]) -> list[tuple[Panel, list[Panel]]]:
+def panels(
+    problems: Sequence[Problem], besides: Sequence[Beside | None] = ()
+) -> list[tuple[Panel, list[Panel]]]:
     """Return for each problem the figure of its outcome and those of its measures."""
     known = looks(problems)
-    return [(outcome_panel(p, known), measure_panels(p, known)) for p in problems]
+    besides = besides or [None] * len(problems)
+    return [
+        (outcome_panel(problem, known, beside), measure_panels(problem, known, beside))
+        for problem, beside in zip(problems, besides, strict=True)
+    ]
 
 
-def save(problems: Sequence[Problem], folder: Path) -> list[Path]:
+def save(problems: Sequence[Problem], besides: Sequence[Beside | None], folder: Path) -> list[Path]:
     """Write every figure as PDF and PNG, without a date, and return the files."""
     folder.mkdir(parents=True, exist_ok=True)
     files = []
     with style():
-        for outcome, measures in panels(problems):
+        for outcome, measures in panels(problems, besides):
             for panel in (outcome, *measures):
                 pdf, png = (folder / f"{panel.name}.{suffix}" for suffix in ("pdf", "png"))
                 panel.figure.savefig(pdf, metadata={"CreationDate": None})
@@ -155,22 +172,52 @@ def save(problems: Sequence[Problem], folder: Path) -> list[Path]:
     return files
 
 
-def _measure_panel(problem: Problem, name: str, known: Mapping[str, Look]) -> Panel:
+def _measure_panel(
+    problem: Problem, name: str, known: Mapping[str, Look], beside: Beside | None
+) -> Panel:
     curves = [(arm, measure_curve(arm.group, name)) for arm in problem.arms]
     drawn = [(arm, curve) for arm, curve in curves if curve is not None]
-    caption = [MEASURES.get(name, UNKNOWN_MEASURE)]
+    words = [MEASURES.get(name, UNKNOWN_MEASURE)]
     absent = [arm for arm, curve in curves if curve is None]
-    caption += _missing(absent, "not recorded by all seeds")
-    log = name in MAY_BE_LOGARITHMIC and spans_decades([curve.mean for _, curve in drawn])
-    caption += ["The vertical axis is logarithmic."] * log
+    words += _missing(absent, "not recorded by all seeds")
+    behind = _behind(beside, name, problem.num_tasks, known)
     lines = [Line(arm.label, _look(arm, known), curve) for arm, curve in drawn]
+    lines = behind + _before(lines, beside)
+    log = name in MAY_BE_LOGARITHMIC and spans_decades([line.curve.mean for line in lines])
+    words += ["The vertical axis is logarithmic."] * log
+    words += caption(beside, name, problem.num_tasks) if beside and behind else []
     bounds = BOUNDS.get(name, NOT_NEGATIVE if name in MEASURES else BOUNDS["return"])
     return Panel(
         name=slug(f"{problem.label} {problem.outcome} {name}"),
         heading=name,
-        caption=" ".join(caption),
-        figure=draw(lines, name, (5.8, 3.1), problem.num_tasks, log=log, bounds=bounds),
+        caption=" ".join(words),
+        figure=draw(
+            lines,
+            name,
+            (5.8, 3.1),
+            problem.num_tasks,
+            log=log,
+            bounds=bounds,
+            note=note(beside) if beside and behind else "",
+        ),
     )
+
+
+def _behind(
+    beside: Beside | None, name: str, num_tasks: int, known: Mapping[str, Look]
+) -> list[Line]:
+    """Return the frozen lines in the colours that the methods leave, if they leave any."""
+    used = {look.colour for look in known.values()}
+    free = [colour for colour in COLOURS if colour not in used] or list(COLOURS)
+    return backdrop(beside, name, num_tasks, free) if beside else []
+
+
+def _before(lines: Sequence[Line], beside: Beside | None) -> list[Line]:
+    """Return the lines, wider where others stand behind them."""
+    width = WIDTH_BEFORE if beside else 0.0
+    return [
+        replace(line, look=replace(line.look, width=max(line.look.width, width))) for line in lines
+    ]
 
 
 def _look(arm: Arm, known: Mapping[str, Look]) -> Look:

@@ -11,6 +11,7 @@ import jinja2
 from markupsafe import Markup
 
 from evaluation.report.arms import Arm, Problem
+from evaluation.report.beside import Beside, Comparison, compare
 from evaluation.report.facts import facts, problem_settings, settings
 from evaluation.report.figures import Panel, panels
 from evaluation.report.findings import (
@@ -78,14 +79,18 @@ class Section:
     outcome: Drawing
     measures: list[Drawing]
     arms: list[ArmFacts]
+    beside: Beside | None
+    comparison: Comparison | None
 
 
-def render(problems: Sequence[Problem], title: str | None = None) -> str:
-    """Return the page as HTML; the same problems give the same text."""
-    drawn = panels(problems)
+def render(
+    problems: Sequence[Problem], besides: Sequence[Beside | None], title: str | None = None
+) -> str:
+    """Return the page as HTML; the same problems, and what stands beside, give the same text."""
+    drawn = zip(problems, besides, panels(problems, besides), strict=True)
     sections = [
-        _section(index, problem, *figures)
-        for index, (problem, figures) in enumerate(zip(problems, drawn, strict=True))
+        _section(index, problem, beside, *figures)
+        for index, (problem, beside, figures) in enumerate(drawn)
     ]
     environment = jinja2.Environment(
         autoescape=True, trim_blocks=True, lstrip_blocks=True, undefined=jinja2.StrictUndefined
@@ -128,7 +133,9 @@ def _pending(problems: Sequence[Problem]) -> str:
     return f" Provisional: {pending} of {total} unfinished." if pending else ""
 
 
-def _section(index: int, problem: Problem, outcome: Panel, measures: list[Panel]) -> Section:
+def _section(
+    index: int, problem: Problem, beside: Beside | None, outcome: Panel, measures: list[Panel]
+) -> Section:
     scores = [arm.score for arm in problem.arms]
     best = best_backprop(problem)
     return Section(
@@ -145,6 +152,8 @@ def _section(index: int, problem: Problem, outcome: Panel, measures: list[Panel]
         outcome=_drawing(index, outcome),
         measures=[_drawing(index, panel) for panel in measures],
         arms=[ArmFacts(arm.label, settings(arm), facts(arm)) for arm in problem.arms],
+        beside=beside,
+        comparison=compare(beside.problem, problem.arms) if beside else None,
     )
 
 

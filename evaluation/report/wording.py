@@ -18,10 +18,18 @@ DIRECTIONS = {True: "higher is better", False: "lower is better"}
 
 
 def outcome_decimals(scores: Sequence[Score]) -> int:
-    """Return how many decimals give a smallish outcome three significant digits, 0 to 6."""
-    late = sorted(abs(s.late.estimate) for s in scores if s.late.estimate)
+    """Return how many decimals suit the late outcomes of these scores."""
+    return decimals([score.late.estimate for score in scores])
+
+
+def decimals(values: Sequence[float | None]) -> int:
+    """Return how many decimals give a smallish one of the values three significant digits, 0 to 6.
+
+    What is missing or 0 does not count.
+    """
+    sizes = sorted(abs(value) for value in values if value)
     # The lower quartile: neither one diverged arm nor one that is near 0 decides for the others.
-    return min(max(2 - math.floor(math.log10(late[len(late) // 4])), 0), 6) if late else 3
+    return min(max(2 - math.floor(math.log10(sizes[len(sizes) // 4])), 0), 6) if sizes else 3
 
 
 def number(value: float | None, decimals: int) -> str:
