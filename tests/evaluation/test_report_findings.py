@@ -95,6 +95,16 @@ def test_an_interval_that_merely_reaches_one_is_undecided(tmp_path):
     assert re.match(r"retention's interval .* does not exclude a loss", why_undecided(arm.score))
 
 
+@pytest.mark.parametrize(("late", "says"), [(0.6975, "kept"), (0.68, "lost")])
+def test_a_slight_loss_is_none_however_sure(tmp_path, late, says):
+    write_references(tmp_path)
+    for seed, wobble in enumerate([-0.0002, -0.0001, 0.0001, 0.0002]):
+        write_run(tmp_path, stream(0.7, late + wobble), seed=seed, bins=1)
+    (arm,) = gather([tmp_path])[0].methods
+    assert arm.score.retention.high < 1
+    assert verdict(arm.score) == says
+
+
 def test_kept_needs_plasticity_too(tmp_path):
     write_arm(tmp_path, 0.7, 0.7)
     assert verdicts(tmp_path) == {"backprop": "undecided"}
