@@ -95,8 +95,8 @@ class NetworkLearner:
         for method in methods:
             if hasattr(method, "wrap_optimizer"):
                 self.optimizer = method.wrap_optimizer(self.optimizer)
-        self._before = _hooks(methods, "before_step")
-        self._after = _hooks(methods, "after_step")
+        self._before = hooks(methods, "before_step")
+        self._after = hooks(methods, "after_step")
         self._pending: tuple[Tensor, Tensor, list[Tensor]] | None = None
         self._initialise()
 
@@ -269,7 +269,8 @@ def sizes(
     )
 
 
-def _hooks(methods: Sequence[Any], name: str) -> list[Callable[[Batch], None]]:
+def hooks(methods: Sequence[Any], name: str) -> list[Callable[[Batch], None]]:
+    """Return the hooks called `name` of the methods that have one, in order."""
     return [getattr(method, name) for method in methods if hasattr(method, name)]
 
 

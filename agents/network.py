@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import torch
@@ -38,20 +38,26 @@ class Network:
         params: live parameters by name; changed in place only.
         layers: hidden layers from input to output.
         optimizer: the optimizer whose state belongs to `params`.
-        seed: what the methods' own generators are keyed by.
+        seed: what the methods' own generators are keyed by: one a member, or the first of
+            consecutive ones.
         lead: () for one network, (P,) for P members.
         restart: draws all parameters anew and clears the optimizer and every method.
+        captured: a step is recorded and repeated, so that a method must do the same operations
+            every time and look at no value.
     """
 
     params: dict[str, Tensor]
     layers: tuple[HiddenLayer, ...]
     optimizer: torch.optim.Optimizer
-    seed: int
+    seed: int | Sequence[int]
     lead: tuple[int, ...] = ()
     restart: Callable[[], None] | None = None
+    captured: bool = False
 
     def seeds(self) -> list[int]:
-        """Return one seed a member: `seed`, `seed + 1`, ..."""
+        """Return one seed a member."""
+        if isinstance(self.seed, Sequence):
+            return list(self.seed)
         return [self.seed + i for i in range(self.lead[0] if self.lead else 1)]
 
     def incoming(self, layer: HiddenLayer) -> Tensor:

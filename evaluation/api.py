@@ -41,7 +41,8 @@ def run(
         seeds: each seeds a stream and an agent.
         tasks: complete tasks; default that of the preset.
         preset: "laptop" or "paper".
-        engine: "auto", "torch" or "fused".
+        engine: "auto", "torch", "fused" or, on a CUDA device, "graph", which runs the seeds of
+            small networks as one.
         device: a torch device.
         measure_every: measure at the start of every so many tasks; 0 never.
         jobs: processes; for more than one, a script needs `if __name__ == "__main__":`.
@@ -114,7 +115,8 @@ def check(configs: Sequence[RunConfig], out: str | Path, jobs: int) -> list[Cell
 
     Builds each distinct problem and agent once and reads the folders that exist; writes nothing.
     """
-    from evaluation.loop import Life, resumable
+    from evaluation.life import Life
+    from evaluation.loop import resumable
 
     checks.integer("jobs", jobs, 1)
     cells = [(config, config.folder(out)) for config in configs]

@@ -30,7 +30,7 @@ class RunConfig:
         agent_settings: every setting of the agent.
         seed: of the stream and of the agent.
         tasks: the horizon: complete tasks to run. Not a setting; a larger one continues.
-        engine: "torch", "fused", or "auto": fused where it is supported, else torch; no setting.
+        engine: "torch", "fused", "graph", or "auto", see `agents.engines.on_engine`; no setting.
         device: a torch device.
         measure_every: measure at the start of every so many tasks; 0 never.
         module: imported to register the problem, if it is not ours.
@@ -85,7 +85,7 @@ def configure(
         seeds: default 0.
         tasks: horizon; default that of the preset.
         preset: "laptop" or "paper": see `evaluation.presets`.
-        engine: "auto", "torch" or "fused".
+        engine: "auto", "torch", "fused" or "graph".
         device: "cpu", "cuda", "cuda:1", ...
         measure_every: in tasks; 0 never.
 
@@ -101,7 +101,7 @@ def configure(
     given = registry.canonical(agent, dict(settings or {}))
     usual = presets.agent_settings(chosen, agent, agent_known)
     agent_expanded = expand(agent_known, usual, given, f"setting of {agent}")
-    checks.one_of("engine", engine, ("auto", "torch", "fused"))
+    checks.one_of("engine", engine, ("auto", "torch", "fused", "graph"))
     tasks = chosen.tasks if tasks is None else tasks
     seeds = [0] if seeds is None else seeds
     if not seeds or len(set(seeds)) < len(seeds):

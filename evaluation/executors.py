@@ -8,7 +8,7 @@ import queue
 import signal
 import threading
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ProcessPoolExecutor
 from concurrent.futures import wait as wait_for
 from pathlib import Path
@@ -50,17 +50,15 @@ def execute(cells: Sequence[Cell], jobs: int = 1, monitor: Monitor | None = None
 
 
 def _in_this_process(cells: Sequence[Cell], monitor: Monitor) -> list[tuple[int, BaseException]]:
-    from evaluation.loop import run_one
-
     failures: list[tuple[int, BaseException]] = []
     with one_thread():
-        for index, (config, folder) in enumerate(cells):
+        for share in _shares(cells):
             try:
-                run_one(config, folder, lambda tasks, index=index: monitor.update(index, tasks))  # type: ignore[misc]
+                _run(share, [cells[index] for index in share], monitor.update)
             except Exception as error:
-                failures.append((index, error))
+                failures += [(index, error) for index in share]
             else:
-                monitor.update(index, config.tasks)
+                _tell_end(share, cells, monitor)
     return failures
 
 
@@ -75,7 +73,10 @@ def _in_processes(
         with ProcessPoolExecutor(jobs, context, _start_worker, (reports,)) as pool:
             try:
                 with _without_interrupts():
-                    futures = {pool.submit(_work, i, *cell): i for i, cell in enumerate(cells)}
+                    futures = {
+                        pool.submit(_work, share, [cells[index] for index in share]): share
+                        for share in _shares(cells)
+                    }
                 return list(_collect(futures, reports, cells, monitor))
             except BaseException:
                 # Else leaving the pool would wait until every run is done.
@@ -85,7 +86,7 @@ def _in_processes(
 
 
 def _collect(
-    futures: dict[Future[None], int], reports: Any, cells: Sequence[Cell], monitor: Monitor
+    futures: dict[Future[None], list[int]], reports: Any, cells: Sequence[Cell], monitor: Monitor
 ) -> Iterator[tuple[int, BaseException]]:
     pending = set(futures)
     while pending:
@@ -94,11 +95,11 @@ def _collect(
             while True:
                 monitor.update(*reports.get_nowait())
         for future in done:
-            index, error = futures[future], future.exception()
-            if error is not None:
-                yield index, error
+            share, error = futures[future], future.exception()
+            if error is None:
+                _tell_end(share, cells, monitor)
             else:
-                monitor.update(index, cells[index][0].tasks)
+                yield from ((index, error) for index in share)
 
 
 @contextlib.contextmanager
@@ -124,18 +125,37 @@ def _start_worker(reports: Any) -> None:
     _single_threaded()
 
 
-def _work(index: int, config: RunConfig, folder: Path) -> None:
-    from evaluation.loop import run_one
+def _work(share: list[int], cells: Sequence[Cell]) -> None:
+    told = dict.fromkeys(share, 0.0)
 
-    told = 0.0
-
-    def progress(tasks: float) -> None:
-        nonlocal told
-        if time.monotonic() - told > 0.2:
-            told = time.monotonic()
+    def update(index: int, tasks: float) -> None:
+        if time.monotonic() - told[index] > 0.2:
+            told[index] = time.monotonic()
             _reports.put((index, tasks))
 
-    run_one(config, folder, progress)
+    _run(share, cells, update)
+
+
+def _shares(cells: Sequence[Cell]) -> list[list[int]]:
+    from evaluation.together import shares
+
+    return shares([config for config, _ in cells])
+
+
+def _run(share: list[int], cells: Sequence[Cell], update: Callable[[int, float], None]) -> None:
+    """Run the cells whose numbers are in `share`."""
+    from evaluation.loop import run_one
+    from evaluation.together import run_together
+
+    if len(cells) > 1:
+        run_together(cells, lambda place, tasks: update(share[place], tasks))
+    else:
+        run_one(*cells[0], lambda tasks: update(share[0], tasks))
+
+
+def _tell_end(share: list[int], cells: Sequence[Cell], monitor: Monitor) -> None:
+    for index in share:
+        monitor.update(index, cells[index][0].tasks)
 
 
 def _single_threaded() -> None:

@@ -1,4 +1,4 @@
-"""The loop that joins an agent to a problem: the only code that sees both sides."""
+"""The loop of a run: a life is lived, recorded and saved, from where it was left."""
 
 from __future__ import annotations
 
@@ -7,126 +7,18 @@ import time
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
-import gymnasium as gym
-import numpy as np
-
-import continual_envs
-from agents import registry
-from agents.base import Checkpointable, Inspectable, LearnerAgent, Transition, decide
-from agents.engines import on_engine
-from continual_envs.environment import StreamEnv, rewards
 from evaluation import checkpoint
-from evaluation.config import RunConfig, make_problem
+from evaluation.config import RunConfig
 from evaluation.description import continued, describe
-from evaluation.measures import measure
+from evaluation.life import Life
 from evaluation.records import Recorder, bin_edges, write_json
 
-PROBE = 2000  # examples of the new task that the measures look at (Dohare et al. 2024)
-STEPS = 256  # steps between looks at the clock; the fused engine soon takes more at a time
-SOON = 0.05  # seconds in which it may take twice as many
+STEPS = 256  # steps between looks at the clock; the faster engines soon take more at a time
+SOON = 0.05  # seconds in which they may take twice as many
 SAVE_AFTER, SAVE_AT_MOST_EVERY = 60.0, 5.0  # seconds
 Progress = Callable[[float], None]
-
-
-class Life:
-    """One agent living in one problem: how steps are taken, saved and continued.
-
-    Args:
-        config: what to build.
-
-    Attributes:
-        engine: what the agent really runs on.
-
-    Raises:
-        ValueError: the problem, agent or engine refuses its settings, or the agent needs a boundary
-            that is hidden.
-    """
-
-    def __init__(self, config: RunConfig) -> None:
-        env = make_problem(config, privileged=False)
-        made: Any = registry.make(
-            config.agent,
-            env.observation_space,
-            env.action_space,
-            seed=config.seed,
-            device=config.device,
-            **config.agent_settings,
-        )
-        made, self.engine = on_engine(made, config.engine)
-        acts = hasattr(made, "act")
-        self.agent: Any = made if acts else LearnerAgent(made, env.action_space)
-        self.inside = made
-        self.by_chunk = not acts and hasattr(made, "update_many")
-        self.needs_boundary = bool(getattr(made, "needs_boundary", False))
-        self.reference = _reference(config.agent)
-        hidden = config.problem_settings["disclosure"] == "hidden"
-        if self.needs_boundary and not self.reference and hidden:
-            raise ValueError(
-                f"agent: {config.agent} needs to know the switches of task, which the problem "
-                "hides; grant them with --problem-set disclosure=signalled"
-            )
-        self.env = make_problem(config, privileged=self.needs_boundary)
-        num_tasks = config.problem_settings["num_tasks"]
-        if num_tasks is not None and config.tasks > num_tasks:
-            raise ValueError(
-                f"tasks: {config.tasks} is not allowed; the problem ends at num_tasks={num_tasks}"
-            )
-        self.stream_env = _stream(self.env)
-        self.observation, _ = self.env.reset(seed=config.seed)
-
-    def can_continue(self) -> bool:
-        """Return whether the agent can be saved and restored."""
-        return isinstance(self.inside, Checkpointable)
-
-    def advance(self, n: int, recorder: Recorder) -> None:
-        """Live through the next `n` examples, a whole number of steps within one task."""
-        if self.by_chunk:
-            self._advance_by_chunk(n, recorder)
-        else:
-            self._advance_by_step(n, recorder)
-
-    def measures(self) -> dict[str, float] | None:
-        """Measure the network on examples of the present task, if it can be inspected."""
-        if not isinstance(self.inside, Inspectable):
-            return None
-        stream, clock = self.stream_env.stream, self.stream_env.clock
-        probe = stream.chunk(clock.examples, min(PROBE, stream.examples_per_task))
-        return measure(self.inside.inspect(probe.examples(), probe.targets))
-
-    def state_dict(self) -> dict[str, Any]:
-        """Return environment and agent."""
-        return {"env": continual_envs.state_dict(self.env), "agent": self.inside.state_dict()}
-
-    def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Continue from `state`."""
-        continual_envs.load_state_dict(self.env, state["env"])
-        self.inside.load_state_dict(state["agent"])
-        self.observation = self.stream_env.observe()
-
-    def _advance_by_chunk(self, n: int, recorder: Recorder) -> None:
-        env, learner = self.stream_env, self.inside
-        chunk = env.read(n)
-        outputs = learner.update_many(chunk)
-        predictions = decide(outputs, env.action_space)
-        values = rewards(predictions, chunk.targets, env.stream.classes)
-        recorder.add(values.reshape(-1, env.batch_size or 1).mean(axis=1), outputs, chunk.targets)
-        if self.needs_boundary and env.clock.example == 0:
-            learner.on_task_switch()
-
-    def _advance_by_step(self, n: int, recorder: Recorder) -> None:
-        for _ in range(n // (self.stream_env.batch_size or 1)):
-            action = self.agent.act(self.observation)
-            outputs = getattr(self.agent, "outputs", None)
-            following, reward, terminated, truncated, info = self.env.step(action)
-            recorder.add(np.array([reward]), outputs, np.reshape(info["target"], -1))
-            self.agent.learn(
-                Transition(
-                    self.observation, action, float(reward), following, terminated, truncated, info
-                )
-            )
-            self.observation = following
 
 
 def run_one(config: RunConfig, folder: Path, progress: Progress = lambda tasks: None) -> None:
@@ -145,60 +37,116 @@ def run_one(config: RunConfig, folder: Path, progress: Progress = lambda tasks: 
     state = resumable(config, folder)
     if state is DONE:
         return
-    before = _read_json(folder / "config.json") if state else {}
-    if before:
-        config = replace(config, engine=_engine(before))
-    life = Life(config)
-    stream = life.stream_env.stream
-    batch = life.stream_env.batch_size or 1
-    edges = bin_edges(stream.examples_per_task, batch)
-    description = _describe(config, life, len(edges))
-    if state:
-        life.load_state_dict(state["life"])
-        description = continued(before, description, life.stream_env.clock.task)
-    folder.mkdir(parents=True, exist_ok=True)
-    (folder / "result.json").unlink(missing_ok=True)
-    write_json(folder / "config.json", description)
-    recorder = Recorder(folder, stream.outcome, edges, batch, stream.anchor, stream.classes)
-    nothing: dict[str, Any] = {"bytes": 0, "position": [0, 0, 0, 0], "seconds": 0.0}
-    nothing |= {"rewards": [], "outputs": [], "targets": []}
-    recorder.load_state_dict(state["recorder"] if state else nothing)
-    if life.engine == "fused":
-        life.inside.prepare(stream.chunk(life.stream_env.clock.examples, 1))
-    started, spent = time.perf_counter(), state["seconds"] if state else 0.0
-    saved = started
+    Run(config, folder, state, progress).live()
 
-    def save() -> None:
-        if life.can_continue():
-            seconds = spent + time.perf_counter() - started
-            content = {"recorder": recorder.sync(), "life": life.state_dict(), "seconds": seconds}
-            identity = {"settings_hash": config.settings_hash, "seed": config.seed}
-            checkpoint.save(content | identity, folder / "checkpoint.pt")
 
-    def tell() -> None:
-        clock = life.stream_env.clock
-        progress(clock.task + clock.example / stream.examples_per_task)
+class Run:
+    """One cell on its way, and its folder; `live` shows the order of the calls.
 
-    tell()  # where it was left, so that a projection counts only what is done now
-    steps = STEPS
-    while (clock := life.stream_env.clock).task < config.tasks:
-        due = config.measure_every and clock.task % config.measure_every == 0
-        if due and clock.example == 0 and (values := life.measures()):
-            recorder.measure(values)
-        left, looked = recorder.until_edge(), time.perf_counter()
-        life.advance(min(left, steps * batch), recorder)
-        if life.engine == "fused" and left > steps * batch:
-            steps *= 1 + (time.perf_counter() - looked < SOON)
-        between_tasks = life.stream_env.clock.example == 0
-        if time.perf_counter() - saved > (SAVE_AT_MOST_EVERY if between_tasks else SAVE_AFTER):
-            save()
-            saved = time.perf_counter()
-        tell()
-    save()
-    recorder.close()
-    seconds = round(spent + time.perf_counter() - started, 3)
-    result = {"tasks": clock.task, "seconds": seconds, "finished": True}
-    write_json(folder / "result.json", result)
+    Args:
+        config: the cell.
+        folder: the run folder, made by `start` if need be; nothing is written before.
+        state: what `resumable` returned, other than DONE.
+        progress: see `run_one`.
+
+    Attributes:
+        life: the agent in its problem, where it was left.
+        recorder: its records, from `start` on.
+    """
+
+    recorder: Recorder
+
+    def __init__(
+        self, config: RunConfig, folder: Path, state: dict[str, Any] | None, progress: Progress
+    ) -> None:
+        before = _read_json(folder / "config.json") if state else {}
+        if before:
+            config = replace(config, engine=_engine(before))
+        self.config, self.folder, self.life = config, folder, Life(config)
+        stream = self.life.stream_env.stream
+        self._batch = self.life.stream_env.batch_size or 1
+        self._edges = bin_edges(stream.examples_per_task, self._batch)
+        self._description = _describe(config, self.life, len(self._edges))
+        if state:
+            self.life.load_state_dict(state["life"])
+            task = self.life.stream_env.clock.task
+            self._description = continued(before, self._description, task)
+        nothing: dict[str, Any] = {"bytes": 0, "position": [0, 0, 0, 0], "seconds": 0.0}
+        nothing |= {"rewards": [], "outputs": [], "targets": []}
+        self._recorded = state["recorder"] if state else nothing
+        self._spent = state["seconds"] if state else 0.0
+        self._progress, self._steps = progress, STEPS
+
+    def live(self) -> None:
+        """Live to the horizon."""
+        self.start()
+        while n := self.due():
+            self.life.advance(n, self.recorder)
+            self.done()
+        self.finish()
+
+    def start(self) -> None:
+        """Open the folder."""
+        life, folder = self.life, self.folder
+        stream = life.stream_env.stream
+        folder.mkdir(parents=True, exist_ok=True)
+        (folder / "result.json").unlink(missing_ok=True)
+        write_json(folder / "config.json", self._description)
+        self.recorder = Recorder(
+            folder, stream.outcome, self._edges, self._batch, stream.anchor, stream.classes
+        )
+        self.recorder.load_state_dict(self._recorded)
+        if life.engine == "fused":
+            life.inside.prepare(stream.chunk(life.stream_env.clock.examples, 1))
+        self._started = self._saved = self._looked = time.perf_counter()
+        self._tell()  # where it was left, so that a projection counts only what is done now
+
+    def due(self) -> int:
+        """Return how many examples to live through next, 0 at the horizon; measure if it is time.
+
+        They end no later than the present bin, and are a whole number of steps.
+        """
+        clock, every = self.life.stream_env.clock, self.config.measure_every
+        if clock.task >= self.config.tasks:
+            return 0
+        if every and clock.task % every == 0 and clock.example == 0:
+            if values := self.life.measures():
+                self.recorder.measure(values)
+        self._left, self._looked = self.recorder.until_edge(), time.perf_counter()
+        return min(self._left, self._steps * self._batch)
+
+    def done(self) -> None:
+        """Take note that what was due has been lived through; save if it is time."""
+        now = time.perf_counter()
+        if self.life.engine != "torch" and self._left > self._steps * self._batch:
+            self._steps *= 1 + (now - self._looked < SOON)
+        between_tasks = self.life.stream_env.clock.example == 0
+        if now - self._saved > (SAVE_AT_MOST_EVERY if between_tasks else SAVE_AFTER):
+            self._save()
+            self._saved = time.perf_counter()
+        self._tell()
+
+    def finish(self) -> None:
+        """Save, close the folder and mark it as done."""
+        self._save()
+        self.recorder.close()
+        tasks = self.life.stream_env.clock.task
+        result = {"tasks": tasks, "seconds": round(self._seconds(), 3), "finished": True}
+        write_json(self.folder / "result.json", result)
+
+    def _seconds(self) -> float:
+        return float(self._spent + time.perf_counter() - self._started)
+
+    def _save(self) -> None:
+        if self.life.can_continue():
+            recorded, seconds = self.recorder.sync(), self._seconds()
+            content = {"recorder": recorded, "life": self.life.state_dict(), "seconds": seconds}
+            identity = {"settings_hash": self.config.settings_hash, "seed": self.config.seed}
+            checkpoint.save(content | identity, self.folder / "checkpoint.pt")
+
+    def _tell(self) -> None:
+        clock, whole = self.life.stream_env.clock, self.life.stream_env.stream.examples_per_task
+        self._progress(clock.task + clock.example / whole)
 
 
 DONE: dict[str, Any] = {"done": True}
@@ -263,14 +211,6 @@ def _describe(config: RunConfig, life: Life, bins: int) -> dict[str, Any]:
 def _engine(described: dict[str, Any]) -> str:
     """Return the engine that a run folder was made with."""
     return str(described.get("engine", "torch"))
-
-
-def _reference(agent: str) -> str | None:
-    return next((part for part in agent.split("+") if part in registry.REFERENCES), None)
-
-
-def _stream(env: gym.Env[Any, Any]) -> StreamEnv:
-    return cast(StreamEnv, env.unwrapped)
 
 
 def _has(content: dict[str, Any], identity: dict[str, Any]) -> bool:

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
-from agents.engines.support import supports
+from agents.engines.support import captures, supports
+
+FASTER_UP_TO = 16  # examples an update; from 32 on a matrix product wins (benchmarks/scaling.py)
 
 
 def on_engine(made: Any, engine: str) -> tuple[Any, str]:
@@ -12,13 +14,20 @@ def on_engine(made: Any, engine: str) -> tuple[Any, str]:
 
     Args:
         made: a learner or agent, freshly built.
-        engine: "torch", "fused", or "auto": fused where it is supported.
+        engine: "torch", "fused", "graph", or "auto": fused where it is supported and faster, else
+            torch.
 
     Raises:
-        ValueError: "fused" was asked for and is not supported; one line says why.
+        ValueError: "fused" or "graph" was asked for and is not supported; one line says why.
     """
-    if engine == "torch":
+    if engine == "torch" or (engine == "auto" and getattr(made, "batch_size", 1) > FASTER_UP_TO):
         return made, "torch"
+    if engine == "graph":
+        if reason := captures(made):
+            raise ValueError(f"engine: 'graph' is not allowed; {reason}")
+        from agents.engines.graph import GraphLearner
+
+        return GraphLearner([made]).members[0], "graph"
     if reason := supports(made):
         if engine == "auto":
             return made, "torch"

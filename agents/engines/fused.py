@@ -45,7 +45,7 @@ class FusedLearner:
         self.learner = learner
         self.batch_size, self.needs_boundary = learner.batch_size, learner.needs_boundary
         replacing = [m for m in learner.methods if isinstance(m, ContinualBackprop)]
-        self._take(max((method._updates for method in replacing), default=0))
+        self._take(max((int(method._updates) for method in replacing), default=0))
 
     def predict(self, inputs: Array) -> Array:
         """Return the outputs, (n, k), in evaluation mode; changes nothing."""

@@ -1,4 +1,4 @@
-"""Which learners the fused engine can take over; importing this needs no compiler."""
+"""Which learners the engines can take over; importing this needs no compiler."""
 
 from __future__ import annotations
 
@@ -19,27 +19,56 @@ from agents.optimizers import ElementwiseAdam
 METHODS = (ContinualBackprop, Dropout, Fresh, L2, LayerNorm, ShrinkPerturb)
 OPTIMIZERS = (torch.optim.SGD, torch.optim.Adam, ElementwiseAdam)
 SHRINKS_AT_MOST = 0.5
+GRAPH_DEVICE = "cuda"
 
 
 def supports(learner: Any) -> str | None:
     """Return None if the fused engine can take `learner` over, else one line saying why not."""
-    if type(learner) is not NetworkLearner or type(learner.module) is not MLP:
-        return f"the fused engine knows our multilayer perceptrons only, not {_name(learner)}"
+    if reason := unknown(learner, "fused"):
+        return reason
     if learner.device.type != "cpu":
         return f"the fused engine runs on the CPU only, not on {learner.device}"
     for method in learner.methods:
-        if type(method) not in METHODS:
-            return f"the fused engine does not know the method {_name(method)}"
         if sum(type(other) is type(method) for other in learner.methods) > 1:
             return f"the fused engine takes one {_name(method)} only"
-    if type(learner.optimizer) not in OPTIMIZERS:
-        return f"the fused engine does not know the optimizer {_name(learner.optimizer)}"
     shrunk = learner.optimizer.param_groups[0]["lr"] * total_decay(learner)
     if is_plain_sgd(learner) and shrunk > SHRINKS_AT_MOST:
         return (
             f"weight_decay: step_size * weight_decay = {shrunk:g} is too large for the fused "
             f"engine; at most {SHRINKS_AT_MOST}"
         )
+    return None
+
+
+def captures(learner: Any) -> str | None:
+    """Return None if the graph engine can take `learner` over, else one line saying why not."""
+    if reason := unknown(learner, "graph"):
+        return reason
+    if learner.device.type != GRAPH_DEVICE:
+        return f"the graph engine runs on a CUDA device only, not on {learner.device}"
+    return None
+
+
+def stacks(learner: NetworkLearner) -> str | None:
+    """Return None if learners like this one can be members of one stack, else why not.
+
+    Those that draw at every step would need a generator and launches of its own for every member.
+    """
+    for kind in (Dropout, ShrinkPerturb):
+        if method_of(learner, kind):
+            return f"learners with {kind.__name__} draw one by one and cannot be stacked"
+    return None
+
+
+def unknown(learner: Any, engine: str) -> str | None:
+    """Return the part of a learner that an engine does not know, as one line, or None."""
+    if type(learner) is not NetworkLearner or type(learner.module) is not MLP:
+        return f"the {engine} engine knows our multilayer perceptrons only, not {_name(learner)}"
+    for method in learner.methods:
+        if type(method) not in METHODS:
+            return f"the {engine} engine does not know the method {_name(method)}"
+    if type(learner.optimizer) not in OPTIMIZERS:
+        return f"the {engine} engine does not know the optimizer {_name(learner.optimizer)}"
     return None
 
 

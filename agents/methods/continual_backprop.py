@@ -111,7 +111,9 @@ class ContinualBackprop:
             "zero_contribution",
             "feature_by_input",
         )
-        self._updates = 0  # never back to 0: a restarted network must not see the same draws again
+        # Never back to 0: a restarted network must not see the same draws again. A tensor, since a
+        # captured step must count too.
+        self._updates = torch.zeros((), dtype=torch.int64)
 
     def wrap_optimizer(self, optimizer: torch.optim.Optimizer) -> torch.optim.Optimizer:
         """Give Adam a step count of its own for every element, as the published code has."""
@@ -131,6 +133,7 @@ class ContinualBackprop:
         self._units = [_new_units(network, layer) for layer in network.layers]
         device = next(iter(network.params.values())).device
         self._keys = self._keys.to(device)
+        self._updates = self._updates.to(device, copy=True)
 
     def after_step(self, batch: Batch) -> None:
         """Age, judge and replace units of every hidden layer."""
@@ -147,7 +150,7 @@ class ContinualBackprop:
     def state_dict(self) -> dict[str, Any]:
         """Return ages, utilities, means and counts."""
         return {
-            "updates": self._updates,
+            "updates": int(self._updates),
             "units": [
                 {field.name: getattr(state, field.name) for field in fields(state)}
                 for state in self._units
@@ -156,7 +159,7 @@ class ContinualBackprop:
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Continue from `state`."""
-        self._updates = int(state["updates"])
+        self._updates.fill_(int(state["updates"]))
         for unit, saved in zip(self._units, state["units"], strict=True):
             for name, tensor in saved.items():
                 getattr(unit, name).copy_(tensor)
@@ -181,11 +184,14 @@ class ContinualBackprop:
         state.utility.lerp_(value, 1 - decay)
 
     def _replace(self, layer: HiddenLayer, state: UnitState, depth: int) -> None:
-        """Replace the units that are due, at most a fixed number of places at a time."""
+        """Replace the units that are due, at most a fixed number of places at a time.
+
+        The early exit only saves time: without a unit that is due nothing changes by a bit.
+        """
         units = state.age.shape[-1]
         mature = state.age > self.maturity
         due = self._due(state, mature.sum(-1), depth)
-        if not due.any():
+        if not self._network.captured and not due.any():
             return
         places = min(units, int(self.replacement_rate * units) + 1)
         order = (
@@ -239,7 +245,7 @@ class ContinualBackprop:
         self, layer: HiddenLayer, state: UnitState, index: Tensor, active: Tensor
     ) -> None:
         """Add sum_r w_out[r] * mean h[r] over the replaced units to the biases they fed."""
-        means = (self._mean_feature(state).gather(-1, index) * active)[..., None]
+        means = self._mean_feature(state).gather(-1, index).masked_fill(~active, 0)[..., None]
         for outgoing, bias in zip(
             self._network.outgoing(layer), layer.consumer_biases, strict=True
         ):

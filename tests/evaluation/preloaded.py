@@ -2,7 +2,7 @@
 
 import torch
 
-from evaluation.loop import Life
+from evaluation.life import Life
 from tests.evaluation.helpers import cell
 
 torch.set_num_threads(1)

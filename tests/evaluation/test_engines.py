@@ -7,6 +7,8 @@ import numpy as np
 import pytest
 
 from evaluation.cli import main
+from evaluation.config import configure
+from evaluation.life import Life
 from evaluation.loop import resumable
 from tests.evaluation.helpers import cell, live, read, snapshot
 from tests.problems import IDS
@@ -46,6 +48,12 @@ def test_how_much_is_taken_at_a_time_changes_nothing(
     want = live(cell("shrink-perturb", **more), tmp_path / "many")
     monkeypatch.setattr("evaluation.loop.STEPS", 3)
     assert live(cell("shrink-perturb", **more), tmp_path / "few") == want
+
+
+@pytest.mark.parametrize(("size", "engine"), [(16, "fused"), (32, "torch")])
+def test_auto_leaves_large_batches_to_matrix_products(size: int, engine: str) -> None:
+    config = configure("PermutedDigits-v0", "backprop", problem_settings={"batch_size": size})[0]
+    assert Life(config).engine == engine
 
 
 def test_auto_is_fused_where_it_can_be_and_says_so(tmp_path: Path) -> None:

@@ -9,7 +9,8 @@ import pytest
 import evaluation
 from agents import registry
 from evaluation.config import make_problem
-from evaluation.loop import Life, run_one
+from evaluation.life import Life
+from evaluation.loop import run_one
 from evaluation.measures import measure
 from tests.evaluation.helpers import (
     DIGITS,
