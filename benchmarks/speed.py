@@ -28,12 +28,12 @@ import numpy as np
 import textbook
 import torch
 
-import agents
-from agents.engines import on_engine
 from continual_envs.core import Chunk, Stream
 from continual_envs.environment import StreamEnv
 from evaluation.config import configure, make_problem
+from evaluation.executors import one_thread
 from evaluation.export import write_csv
+from evaluation.loop import Run
 
 ROUNDS = 3
 
@@ -116,15 +116,10 @@ def row(work: Work) -> dict[str, Any]:
     """Measure one row and print it."""
     run(work, work.tasks[0], 0)  # compiles, if it must
     rounds = [
-        (theirs(work), ours(work, 0), ours(work, work.measure_every), engine(work))
+        (theirs(work), ours(work, 0), ours(work, work.measure_every), *engine(work))
         for _ in range(ROUNDS)
     ]
-    base, off, on, (alone, touched) = (
-        tuple(map(statistics.median, zip(*column, strict=True)))
-        if isinstance(column[0], tuple)
-        else statistics.median(column)
-        for column in zip(*rounds, strict=True)
-    )
+    base, off, _, alone, share, moved = map(statistics.median, zip(*rounds, strict=True))
     ratios = sorted(a / b for a, b, *_ in rounds)
     result = {
         "work": work.name,
@@ -134,10 +129,10 @@ def row(work: Work) -> dict[str, Any]:
         "lowest": round(ratios[0], 1),
         "highest": round(ratios[-1], 1),
         "target": work.target,
-        "ratio_measured": round(statistics.median(a / b for a, _, b, _ in rounds), 1),
+        "ratio_measured": round(statistics.median(a / b for a, _, b, *_ in rounds), 1),
         "measured_every": work.measure_every * problem(work).stream.examples_per_task,
-        "loop_share": round(1 - alone / off, 3),
-        "engine_gb_per_s": round(touched / alone / 1e3, 2),
+        "loop_share": round(share, 3),
+        "engine_gb_per_s": round(moved / alone / 1e3, 2),
         "copy_gb_per_s": round(copy_bandwidth(), 2),
     }
     print("  ".join(f"{key} {value}" for key, value in result.items()), flush=True)
@@ -180,26 +175,39 @@ def run(work: Work, tasks: int, measure_every: int, members: int = 1) -> float:
     return after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
 
 
-def engine(work: Work) -> tuple[float, float]:
-    """Return microseconds an update of chunks and engine alone, and the bytes it touches."""
-    env = problem(work)
-    learner, _ = on_engine(
-        agents.make(work.agent, env.observation_space, env.action_space, seed=0,
-                    **work.settings, hidden=list(work.hidden)),
-        "fused",
-    )  # fmt: skip
+def engine(work: Work) -> tuple[float, float, float]:
+    """Return, of one run in this process, what is spent where.
+
+    Returns:
+        Microseconds an update of chunks and engine; the share of the run that is left for
+        recording, progress and checkpoints; and the bytes that an update reads and writes.
+    """
+    tasks = min(work.tasks[1], 100)
+    config = configure(
+        work.problem, work.agent, settings=work.settings | {"hidden": list(work.hidden)},
+        problem_settings=work.problem_settings, tasks=tasks, engine="fused", measure_every=0,
+    )[0]  # fmt: skip
+    inside = 0.0
+
+    def timed(function: Callable[..., Any]) -> Callable[..., Any]:
+        def wrapped(argument: Any) -> Any:
+            nonlocal inside
+            start = time.process_time()
+            result = function(argument)
+            inside += time.process_time() - start
+            return result
+
+        return wrapped
+
+    with tempfile.TemporaryDirectory() as out, one_thread():
+        run = Run(config, Path(out), None, lambda tasks: None)
+        env, learner = run.life.stream_env, run.life.inside
+        env.read, learner.update_many = timed(env.read), timed(learner.update_many)
+        total = clocked(run.live)
     stream, size = env.stream, env.stream.examples_per_task
-    first, last = work.tasks[0], min(work.tasks[1], work.tasks[0] + 50)
-
-    def live() -> None:
-        for task in range(first, last):
-            for start in range(task * size, (task + 1) * size, size // 10):
-                learner.update_many(stream.chunk(start, size // 10))
-
-    learner.update_many(stream.chunk(0, first * size))
-    spent = clocked(live) / ((last - first) * size)
-    probe = stream.chunk(last * size, min(size, 1000))
-    return spent, 3 * 4 * touched(learner, probe, stream)
+    probe = stream.chunk(tasks * size, min(size, 1000))
+    moved = 3 * 4 * touched(learner, probe, stream)
+    return inside * 1e6 / tasks / size, 1 - inside * 1e6 / total, moved
 
 
 def touched(learner: Any, probe: Chunk, stream: Stream, batch: int = 1) -> float:
