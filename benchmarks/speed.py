@@ -107,9 +107,12 @@ def main() -> None:
         return
     torch.set_num_threads(1)
     print("textbook loops: python benchmarks/speed.py --code")
-    rows = [row(work) for work in WORK if parsed.only is None or parsed.only in work.name]
-    if parsed.out:
-        write_csv(rows, parsed.out)
+    rows = []
+    for work in WORK:
+        if parsed.only is None or parsed.only in work.name:
+            rows.append(row(work))
+            if parsed.out:
+                write_csv(rows, parsed.out)
 
 
 def row(work: Work) -> dict[str, Any]:
