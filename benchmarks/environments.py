@@ -14,7 +14,6 @@ import inspect
 import itertools
 import os
 import statistics
-import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -23,6 +22,7 @@ os.environ.update(OMP_NUM_THREADS="1", OPENBLAS_NUM_THREADS="1")  # before numpy
 
 import gymnasium as gym
 import numpy as np
+from clock import clocked
 
 import continual_envs
 from continual_envs.core import Task
@@ -199,13 +199,6 @@ def bare_loops(streams: list[Any]) -> tuple[Callable[[], float], ...]:
         lambda: measure(*many, few, MEMBERS),
         lambda: measure(copy_loop, (ready,), few, MEMBERS),
     )
-
-
-def clocked(work: Callable[[], Any]) -> float:
-    """Return the microseconds of CPU time that `work` takes."""
-    start = time.process_time()
-    work()
-    return (time.process_time() - start) * 1e6
 
 
 if __name__ == "__main__":

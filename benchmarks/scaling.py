@@ -18,6 +18,7 @@ import numpy as np
 import speed  # first: one thread
 import textbook
 import torch
+from clock import clocked
 
 import agents
 from agents.engines import on_engine
@@ -71,7 +72,7 @@ def theirs(hidden: tuple[int, ...], batch: int) -> float:
     net = textbook.Net(784, *hidden, 10)
     optimizer = speed.sgd(net.parameters())
     textbook.classify(net, optimizer, x[:updates], y[:updates])
-    return speed.clocked(
+    return clocked(
         lambda: textbook.classify(net, optimizer, x[updates:], y[updates:])
     ) / updates  # fmt: skip
 
@@ -87,7 +88,7 @@ def ours(hidden: tuple[int, ...], batch: int) -> tuple[float, float]:
     updates = max(100, min(20_000, 10**6 // max(hidden)) // batch)
     first, second = (env.stream.chunk(i * updates * batch, updates * batch) for i in range(2))
     learner.update_many(first)
-    spent = speed.clocked(lambda: learner.update_many(second)) / updates
+    spent = clocked(lambda: learner.update_many(second)) / updates
     return spent, speed.touched(learner, second, env.stream, batch)
 
 
@@ -112,7 +113,7 @@ def work(members: int, tasks: int) -> dict[str, Any]:
 def matrix_product() -> float:
     """Return the 1e9 multiplications and additions per second of a large matrix product."""
     a, b = (np.ones((1500, 1500), np.float32) for _ in range(2))
-    return max(2e-3 * 1500**3 / speed.clocked(lambda: a @ b) for _ in range(5))
+    return max(2e-3 * 1500**3 / clocked(lambda: a @ b) for _ in range(5))
 
 
 def draw(rows: list[dict[str, Any]], members: list[dict[str, Any]], path: Path) -> None:

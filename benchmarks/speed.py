@@ -27,6 +27,7 @@ os.environ.update(OMP_NUM_THREADS="1", OPENBLAS_NUM_THREADS="1")  # before numpy
 import numpy as np
 import textbook
 import torch
+from clock import clocked
 
 from continual_envs.core import Chunk, Stream
 from continual_envs.environment import StreamEnv
@@ -244,13 +245,6 @@ def copy_bandwidth(floats: int = 1 << 26) -> float:
             np.copyto(target, source)
 
     return max(2e-3 * source.nbytes * times / clocked(copy) for _ in range(5))
-
-
-def clocked(work: Callable[[], Any]) -> float:
-    """Return the microseconds of CPU time that `work` takes."""
-    start = time.process_time()
-    work()
-    return (time.process_time() - start) * 1e6
 
 
 if __name__ == "__main__":
