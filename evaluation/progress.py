@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Sequence
+from typing import cast
 
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
@@ -65,19 +66,23 @@ class Bars:
             self._started, self._line_due = now, now + 30
             return
         self._now_done += tasks - before
-        spent = now - self._started
-        ahead = [max(0, one.tasks - self._done.get(i, 0)) for i, one in enumerate(self._configs)]
-        left = sum(ahead)
-        to_go = _duration(spent / self._now_done * left)
-        if spent >= 2 and left and not self._projected:
-            self._projected = True
-            runs = sum(one > 0 for one in ahead)
-            text = f"projected: about {to_go} more for {runs} run{'s' if runs > 1 else ''}"
-            self._console.print(text)
+        if now - self._started >= 2 and not self._projected:
+            if runs := sum(ahead > 0 for ahead in self._ahead()):
+                self._projected = True
+                text = f"about {self._to_go(now)} more for {runs} run{'s' if runs > 1 else ''}"
+                self._console.print(f"projected: {text}")
         elif now > self._line_due and not self._console.is_terminal:
             self._line_due = now + 30
-            share = 1 - left / sum(config.tasks for config in self._configs)
-            self._console.print(f"{share:.0%} done, about {to_go} left")
+            share = 1 - sum(self._ahead()) / sum(config.tasks for config in self._configs)
+            self._console.print(f"{share:.0%} done, about {self._to_go(now)} left")
+
+    def _ahead(self) -> list[float]:
+        """Return the tasks that every cell has before it."""
+        return [max(0, one.tasks - self._done.get(i, 0)) for i, one in enumerate(self._configs)]
+
+    def _to_go(self, now: float) -> str:
+        spent = now - cast(float, self._started)
+        return _duration(spent / self._now_done * sum(self._ahead()))
 
     @staticmethod
     def _key(config: RunConfig) -> str:
