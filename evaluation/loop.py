@@ -72,7 +72,7 @@ class Run:
             task = self.life.stream_env.clock.task
             self._description = continued(before, self._description, task)
         nothing: dict[str, Any] = {"bytes": 0, "position": [0, 0, 0, 0], "seconds": 0.0}
-        nothing |= {"rewards": [], "outputs": [], "targets": []}
+        nothing |= {"rewards": [], "losses": []}
         self._recorded = state["recorder"] if state else nothing
         self._spent = state["seconds"] if state else 0.0
         self._progress, self._steps = progress, STEPS
@@ -104,7 +104,7 @@ class Run:
     def due(self) -> int:
         """Return how many examples to live through next, 0 at the horizon; measure if it is time.
 
-        They end no later than the present bin, and are a whole number of steps.
+        They end no later than the present task, and are a whole number of steps.
         """
         clock, every = self.life.stream_env.clock, self.config.measure_every
         if clock.task >= self.config.tasks:
@@ -112,7 +112,7 @@ class Run:
         if every and clock.task % every == 0 and clock.example == 0:
             if values := self.life.measures():
                 self.recorder.measure(values)
-        self._left, self._looked = self.recorder.until_edge(), time.perf_counter()
+        self._left, self._looked = self.recorder.until_switch(), time.perf_counter()
         return min(self._left, self._steps * self._batch)
 
     def done(self) -> None:

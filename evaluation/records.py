@@ -66,59 +66,66 @@ class Recorder:
         self.task = self._bin = self._examples = self._updates = 0
         self._seconds, self._since = 0.0, time.perf_counter()
         self._rewards: list[Array] = []
-        self._outputs: list[Array] = []
-        self._targets: list[Array] = []
+        self._losses: list[Array] = []
         self._file = open(self.path, "ab")
 
-    def until_edge(self) -> int:
-        """Return how many more examples fit in the present bin."""
-        return self._edges[self._bin] - self._in_task()
+    def until_switch(self) -> int:
+        """Return how many more examples the present task has."""
+        return self._edges[-1] - self._in_task()
 
     def add(self, rewards: Array, outputs: Array | None, targets: Array) -> None:
-        """Take in steps that end no later than the present bin.
+        """Take in steps that end no later than the present task; they took equally long.
 
         Args:
             rewards: one a step, 1/0 or minus the error.
             outputs: (examples, k) as predicted, or None if the agent does not show them.
             targets: (examples,).
         """
-        self._rewards.append(rewards)
-        if outputs is not None:
-            self._outputs.append(outputs)
-            self._targets.append(targets)
-        self._examples += len(rewards) * self._batch
-        self._updates += len(rewards)
-        if self._in_task() == self._edges[self._bin]:
-            self._end_bin()
+        seconds = self._lap() / len(rewards)
+        values = None if outputs is None else losses(outputs, targets, self._classes)
+        start = 0
+        while start < len(rewards):
+            room = (self._edges[self._bin] - self._in_task()) // self._batch
+            end = min(start + room, len(rewards))
+            self._rewards.append(rewards[start:end])
+            if values is not None:
+                self._losses.append(values[start * self._batch : end * self._batch])
+            self._examples += (end - start) * self._batch
+            self._updates += end - start
+            self._seconds += seconds * (end - start)
+            if end - start == room:
+                self._end_bin()
+            start = end
+        self._file.flush()
 
     def measure(self, values: dict[str, float]) -> None:
         """Write a line of measures, taken before the present task's first update.
 
         The time they took does not count for the bin that begins now.
         """
-        self._seconds, self._since = 0.0, time.perf_counter()
+        self._seconds, _ = 0.0, self._lap()
         line = {"kind": "measure", "task": self.task, "updates": self._updates}
         self._write({**line, "examples": self._examples, **values})
+        self._file.flush()
 
     def sync(self) -> dict[str, Any]:
         """Force all lines to disk and return the recorder's state."""
+        self._seconds += self._lap()
         self._file.flush()
         os.fsync(self._file.fileno())
         return {
             "bytes": self._file.tell(),
             "position": [self.task, self._bin, self._examples, self._updates],
-            "seconds": self._seconds + time.perf_counter() - self._since,
+            "seconds": self._seconds,
             "rewards": list(self._rewards),
-            "outputs": list(self._outputs),
-            "targets": list(self._targets),
+            "losses": list(self._losses),
         }
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Continue from `state`; lines written after it are cut off."""
         self.task, self._bin, self._examples, self._updates = state["position"]
         self._seconds, self._since = state["seconds"], time.perf_counter()
-        self._rewards, self._outputs = list(state["rewards"]), list(state["outputs"])
-        self._targets = list(state["targets"])
+        self._rewards, self._losses = list(state["rewards"]), list(state["losses"])
         self._file.truncate(state["bytes"])
         self._file.seek(state["bytes"])
 
@@ -126,16 +133,17 @@ class Recorder:
         """Close the file."""
         self._file.close()
 
+    def _lap(self) -> float:
+        """Return the seconds since the last lap."""
+        before, self._since = self._since, time.perf_counter()
+        return self._since - before
+
     def _in_task(self) -> int:
         return self._examples - self.task * self._edges[-1]
 
     def _end_bin(self) -> None:
-        now = time.perf_counter()
-        outcome = float(np.mean(np.concatenate(self._rewards)))
-        loss = None
-        if self._outputs:
-            outputs, targets = np.concatenate(self._outputs), np.concatenate(self._targets)
-            loss = float(losses(outputs, targets, self._classes).mean())
+        outcome = float(np.concatenate(self._rewards).mean())
+        loss = float(np.concatenate(self._losses).mean()) if self._losses else None
         self._write(
             {
                 "kind": "online",
@@ -146,11 +154,11 @@ class Recorder:
                 self._outcome: -outcome if self._outcome == "error" else outcome,
                 "loss": loss,
                 "anchor": self._anchor(self.task),
-                "seconds": round(self._seconds + now - self._since, 6),
+                "seconds": round(self._seconds, 6),
             }
         )
-        self._seconds, self._since = 0.0, now
-        self._rewards, self._outputs, self._targets = [], [], []
+        self._seconds = 0.0
+        self._rewards, self._losses = [], []
         self._bin += 1
         if self._bin == len(self._edges):
             self.task, self._bin = self.task + 1, 0
@@ -161,7 +169,6 @@ class Recorder:
             for key, value in line.items()
         }
         self._file.write(json.dumps(finite).encode() + b"\n")
-        self._file.flush()
 
 
 def write_json(path: Path, content: dict[str, Any]) -> None:

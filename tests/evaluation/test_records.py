@@ -73,37 +73,37 @@ def _lines(folder: Path) -> list[dict[str, Any]]:
 
 def test_means_are_exact_whatever_the_pieces(tmp_path: Path) -> None:
     generator = np.random.default_rng(1)
-    rewards = (generator.random(60) < 0.3).astype(np.float64)
-    outputs = generator.normal(size=(60, 10)).astype(np.float32)
-    targets = generator.integers(10, size=60)
+    rewards = (generator.random(90) < 0.3).astype(np.float64)
+    outputs = generator.normal(size=(90, 10)).astype(np.float32)
+    targets = generator.integers(10, size=90)
     edges = [7, 20, 30]
     recorder = _recorder(tmp_path, edges, anchor=lambda task: task + 0.5)
     start = 0
-    for piece in (3, 4, 13, 1, 9, 7, 5, 8, 2, 8):
-        assert recorder.until_edge() >= piece
+    for piece in (3, 4, 13, 1, 9, 5, 17, 8, 30):
+        assert recorder.until_switch() >= piece
         span = slice(start, start + piece)
         recorder.add(rewards[span], outputs[span], targets[span])
         start += piece
     recorder.close()
     lines = _lines(tmp_path)
-    ends = [7, 20, 30, 37, 50, 60]
+    ends = [7, 20, 30, 37, 50, 60, 67, 80, 90]
     assert [line["examples"] for line in lines] == [line["updates"] for line in lines] == ends
     assert [(line["task"], line["bin"]) for line in lines] == [
-        (task, bin) for task in (0, 1) for bin in (0, 1, 2)
+        (task, bin) for task in (0, 1, 2) for bin in (0, 1, 2)
     ]
-    assert [line["anchor"] for line in lines] == [0.5] * 3 + [1.5] * 3
+    assert [line["anchor"] for line in lines] == [0.5] * 3 + [1.5] * 3 + [2.5] * 3
     exact = losses(outputs, targets, 10)
     for first, last, line in zip([0, *ends], ends, lines, strict=False):
         assert line["accuracy"] == rewards[first:last].sum() / (last - first)
         assert line["loss"] == pytest.approx(exact[first:last].mean(), rel=1e-12)
         assert 0 <= line["seconds"] < 10
-    assert recorder.task == 2
+    assert recorder.task == 3
 
 
 def test_a_batch_is_one_update_of_many_examples(tmp_path: Path) -> None:
     recorder = _recorder(tmp_path, [16, 32], batch=16)
-    for reward in (0.25, 0.5):
-        assert recorder.until_edge() == 16
+    for reward, left in ((0.25, 32), (0.5, 16)):
+        assert recorder.until_switch() == left
         recorder.add(np.array([reward]), None, np.zeros(16, dtype=np.int64))
     recorder.close()
     first, second = _lines(tmp_path)
