@@ -2,12 +2,13 @@
 
 A *learner* is a supervised update rule, an *agent* is anything that acts in an environment. Every
 learner becomes an agent through `LearnerAgent`. What a plugin can do beyond the minimum it says by
-having the methods of `Inspectable` or `Checkpointable`, or the attribute `needs_boundary`.
+having the methods of `Inspectable`, `Checkpointable` or `Rewindable`, the attribute
+`needs_boundary`, or `on_privileges(info)`: told before every pass what the protocol discloses.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
@@ -58,6 +59,17 @@ class Learner(Protocol):
 
 
 @runtime_checkable
+class Rewindable(Protocol):
+    """Can go back to earlier parameters, for protocols that stop early."""
+
+    def snapshot(self) -> Any:
+        """Return a copy of parameters and running statistics: plain tensors, arrays, numbers."""
+
+    def rewind(self, snapshot: Any) -> None:
+        """Put them back; the optimizer stays as it is."""
+
+
+@runtime_checkable
 class Checkpointable(Protocol):
     """Can be stopped and continued: plain tensors, arrays, numbers and strings only."""
 
@@ -73,11 +85,14 @@ class Inspection:
     """What the measures read of a network, as numpy arrays.
 
     Attributes:
-        features: activations of each hidden layer on the probe, (n, units).
-        weights: weight matrices.
+        features: activations h of each hidden layer on the probe, (n, units); of a channel the
+            mean |h| over its positions (and over the points where a stream is read).
+        weights: weight matrices and kernels.
         parameters: all parameters.
         initial_parameters: the same at the (latest) initialisation.
         gradients: gradient of the mean loss on the probe, one array a parameter.
+        active: share of the probe's examples (and positions) where a unit is not 0, (units,) of
+            each hidden layer.
     """
 
     features: list[Array]
@@ -85,6 +100,7 @@ class Inspection:
     parameters: list[Array]
     initial_parameters: list[Array]
     gradients: list[Array]
+    active: list[Array] = field(default_factory=list)
 
 
 @runtime_checkable
@@ -114,11 +130,25 @@ class LearnerAgent:
         self.learner = learner
         self.needs_boundary = bool(getattr(learner, "needs_boundary", False))
         self.outputs: Array | None = None
+        self._told: dict[str, Any] = {}
         self._action_space = action_space
         self._single = isinstance(action_space, spaces.Discrete) or action_space.shape == (1,)
 
+    def begin(self, info: dict[str, Any]) -> None:
+        """Take note of what is disclosed with the first observation, before any transition."""
+        self._told = info
+
+    def settle(self) -> None:
+        """Tell the learner what was disclosed with the present observation; `act` does so first."""
+        told, self._told = self._told, {}
+        if self.needs_boundary and told.get("task_switch"):
+            self.learner.on_task_switch()  # type: ignore[attr-defined]
+        if told and hasattr(self.learner, "on_privileges"):
+            self.learner.on_privileges(told)
+
     def act(self, observation: Any) -> Any:
         """Return the learner's prediction for one observation or a batch."""
+        self.settle()
         self.outputs = self.learner.predict(self._batch(observation))
         actions = decide(self.outputs, self._action_space)
         return actions[0] if isinstance(self._action_space, spaces.Discrete) else actions
@@ -127,8 +157,7 @@ class LearnerAgent:
         """Update on the observation and the target that `info` has disclosed."""
         targets = np.reshape(transition.info["target"], -1)
         self.learner.update(self._batch(transition.observation), targets)
-        if self.needs_boundary and transition.info.get("task_switch"):
-            self.learner.on_task_switch()  # type: ignore[attr-defined]
+        self._told = transition.info
 
     def state_dict(self) -> dict[str, Any]:
         """Return the learner's state."""
@@ -141,4 +170,4 @@ class LearnerAgent:
 
     def _batch(self, observation: Any) -> Array:
         batch: Array = np.asarray(observation)
-        return batch[None] if self._single and batch.ndim == 1 else batch
+        return batch[None] if self._single and batch.ndim in (1, 3) else batch

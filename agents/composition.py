@@ -16,7 +16,7 @@ from continual_envs import checks
 FIXED: dict[str, dict[str, Any]] = {
     "backprop": {},
     "adam": {"optimizer": "adam", "momentum": 0.0},
-    "linear": {"hidden": (), "activation": "relu"},
+    "linear": {"hidden": (), "activation": "relu", "network": "mlp"},
 }
 DEFAULTS: dict[str, dict[str, Any]] = {"backprop": {}, "adam": {"step_size": 1e-3}, "linear": {}}
 NOT_SETTINGS = ("methods", "dtype")

@@ -13,10 +13,12 @@ from gymnasium import spaces
 from torch import Tensor
 from torch.nn import functional as F
 
-from agents import optimizers, seeding
+from agents import networks, optimizers, seeding
 from agents.base import Array, Inspection
-from agents.network import Network
-from agents.networks.mlp import MLP, NetworkSpec
+from agents.inspection import PIECE, inspect, numpy
+from agents.network import Features, Network
+from agents.networks.spec import HIDDEN, Kind, describe
+from agents.problem import sizes
 from continual_envs.core import Chunk
 
 
@@ -25,14 +27,14 @@ class Batch:
     """What one update has seen: passed to the methods before and after the optimizer's step.
 
     Loss and features are those of the training pass, outputs are what was predicted before it; the
-    two passes differ under dropout.
+    two passes differ under dropout and batch normalisation.
     """
 
     inputs: Tensor
     targets: Tensor
     outputs: Tensor
     loss: Tensor
-    features: list[Tensor]
+    features: Sequence[Tensor]
 
 
 class NetworkLearner:
@@ -41,9 +43,11 @@ class NetworkLearner:
     The order of an update is: forward, backward, every `before_step`, optimizer, every
     `after_step`. What methods are handed is in `Batch`.
     Loss: cross-entropy for a Discrete or MultiDiscrete action space, squared error for a Box.
+    A network with dropout or batch normalisation predicts in evaluation mode, before it trains in
+    another pass on the batch's own statistics.
 
     Args:
-        observation_space: Box of shape (d,), or (B, d) for batches.
+        observation_space: Box of shape (d,) or (H, W, C), or (B, d) or (B, H, W, C) for batches.
         action_space: Discrete, MultiDiscrete of B equal classes, or Box.
         seed: keys the generators of initialisation, methods and dropout.
         device: a torch device.
@@ -52,8 +56,13 @@ class NetworkLearner:
         optimizer: "sgd" or "adam".
         momentum: of SGD, in [0, 1).
         betas: of Adam.
-        hidden: units of each hidden layer.
+        hidden: units of each hidden layer of a multilayer perceptron; () is a linear map.
         activation: relu, leaky_relu, tanh, sigmoid, elu or swish.
+        network: mlp (which flattens images), convnet (that of Continual ImageNet), small_cnn (Kumar
+            et al. 2023), resnet18, or auto: convnet for images, else mlp.
+        decay_epochs: at the start of a task and when so many passes over its data are done, the
+            step size is step_size * 0.2^(how many of these have passed); published for CIFAR-100:
+            60, 120, 160. Without a problem that discloses its epochs it stays as it is.
         dtype: float32, or float64 for conformance tests.
     """
 
@@ -69,12 +78,14 @@ class NetworkLearner:
         optimizer: str = "sgd",
         momentum: float = 0.0,
         betas: tuple[float, float] = (0.9, 0.999),
-        hidden: tuple[int, ...] = (100, 100, 100),
+        hidden: tuple[int, ...] = HIDDEN,
         activation: str = "relu",
+        network: Kind = "auto",
+        decay_epochs: tuple[int, ...] = (),
         dtype: torch.dtype = torch.float32,
     ) -> None:
-        inputs, outputs, self.batch_size = sizes(observation_space, action_space)
-        spec = NetworkSpec(inputs, outputs, hidden, activation)
+        shape, outputs, self.batch_size = sizes(observation_space, action_space)
+        spec = describe(network, shape, outputs, hidden, activation)
         for method in methods:
             if hasattr(method, "build"):
                 spec = method.build(spec)
@@ -84,7 +95,7 @@ class NetworkLearner:
         self.needs_boundary = any(hasattr(method, "on_task_switch") for method in methods)
         self._seed, self._restarts = seed, 0
         self._dropout = seeding.generator(seed, seeding.Purpose.DROPOUT, device=device)
-        self.module = MLP(spec, self._dropout).to(self.device, dtype)
+        self.module = networks.build(spec, self._dropout).to(self.device, dtype)
         self.optimizer = optimizers.build(
             optimizer,
             self.module.parameters(),
@@ -95,9 +106,12 @@ class NetworkLearner:
         for method in methods:
             if hasattr(method, "wrap_optimizer"):
                 self.optimizer = method.wrap_optimizer(self.optimizer)
+        self._step_size = step_size
+        self._decay_epochs = optimizers.checked_epochs(decay_epochs)
         self._before = hooks(methods, "before_step")
         self._after = hooks(methods, "after_step")
-        self._pending: tuple[Tensor, Tensor, list[Tensor]] | None = None
+        self._seen: Tensor | None = None  # of the classes, once a problem has disclosed it
+        self._pending: tuple[Tensor, Tensor, Any] | None = None
         self._initialise()
 
     def predict(self, inputs: Array) -> Array:
@@ -107,14 +121,14 @@ class NetworkLearner:
         the same inputs needs no second forward pass.
         """
         x = self._tensor(inputs)
-        if len(x) == self.batch_size and not self._stochastic and torch.is_grad_enabled():
-            self._pending = (x, *self.module(x))
-            return _numpy(self._pending[1])
-        return _numpy(self._evaluate(x)[0])
+        if len(x) == self.batch_size and not self.module.spec.two_modes and torch.is_grad_enabled():
+            self._pending = (x, *self._forward(x))
+            return numpy(self._pending[1])
+        return numpy(self._evaluate(x))
 
     def update(self, inputs: Array, targets: Array) -> Array:
-        """Take one gradient step on (n, d) inputs and (n,) targets; return what `predict` said."""
-        return _numpy(self._update(self._tensor(inputs), self._tensor(targets)))
+        """Take one gradient step on n inputs and targets (n,); return what `predict` said."""
+        return numpy(self._update(self._tensor(inputs), self._tensor(targets)))
 
     def update_many(self, chunk: Chunk) -> Array:
         """Update on every batch of the chunk in turn; return all outputs, (len(chunk), k)."""
@@ -122,7 +136,7 @@ class NetworkLearner:
         size = self.batch_size
         batches = zip(torch.split(inputs, size), torch.split(targets, size), strict=True)
         # Copies, since matrix products may differ in the last bit with the alignment in memory.
-        return _numpy(torch.cat([self._update(x.clone(), y.clone()) for x, y in batches]))
+        return numpy(torch.cat([self._update(x.clone(), y.clone()) for x, y in batches]))
 
     def on_task_switch(self) -> None:
         """Tell the methods that the next example is of a new task."""
@@ -131,21 +145,42 @@ class NetworkLearner:
             if hasattr(method, "on_task_switch"):
                 method.on_task_switch()
 
+    def on_privileges(self, info: dict[str, Any]) -> None:
+        """Take note of what the problem discloses before a pass over a task's data; all optional.
+
+        Args:
+            info: "epoch", passes done before; with `decay_epochs` it sets the step size. "seen",
+                bool (classes,): the output of any other class is -inf, in predictions and in the
+                loss. "zero_head", true: the output layer's weights and biases become 0, and the
+                optimizer's state stays (as published for Continual ImageNet). Others are ignored.
+        """
+        if self._decay_epochs and "epoch" in info:
+            present = optimizers.decayed(self._step_size, self._decay_epochs, int(info["epoch"]))
+            for group in self.optimizer.param_groups:
+                group["lr"] = present
+        if "seen" in info:
+            self._seen, self._pending = self._tensor(info["seen"]).bool(), None
+        if info.get("zero_head"):
+            head, self._pending = self.module.head(), None
+            with torch.no_grad():
+                for name in (head.weight, head.bias):
+                    self.module.get_parameter(name).zero_()
+
     def inspect(self, inputs: Array, targets: Array) -> Inspection:
         """Return activations, weights and the gradient of the mean loss on a probe."""
         x, y = self._tensor(inputs), self._tensor(targets)
-        self.module.eval()
-        outputs, features = self.module(x)
-        parameters = list(self.module.parameters())
-        gradients = torch.autograd.grad(self._loss(outputs, y), parameters)
-        self.module.train()
-        return Inspection(
-            features=[_numpy(feature) for feature in features],
-            weights=[_numpy(linear.weight) for linear in self.module.linears],
-            parameters=[_numpy(parameter) for parameter in parameters],
-            initial_parameters=[_numpy(initial) for initial in self._initial.values()],
-            gradients=[_numpy(gradient) for gradient in gradients],
+        return inspect(
+            self.module, lambda o, y: self._loss(self._allowed(o), y), self._initial.values(), x, y
         )
+
+    def snapshot(self) -> dict[str, Tensor]:
+        """Return a copy of parameters and running statistics."""
+        return copy.deepcopy(self.module.state_dict())
+
+    def rewind(self, snapshot: dict[str, Tensor]) -> None:
+        """Go back to a `snapshot`; optimizer and methods stay as they are."""
+        self.module.load_state_dict(snapshot)
+        self._pending = None
 
     def state_dict(self) -> dict[str, Any]:
         """Return a copy of parameters, optimizer, methods and generators."""
@@ -159,6 +194,7 @@ class NetworkLearner:
             ],
             "dropout": self._dropout.get_state(),
             "restarts": self._restarts,
+            "seen": [] if self._seen is None else self._seen.tolist(),
         }
         return copy.deepcopy(state)
 
@@ -173,11 +209,9 @@ class NetworkLearner:
                 method.load_state_dict(saved)
         self._dropout.set_state(state["dropout"].cpu())
         self._restarts = int(state["restarts"])
+        seen = state.get("seen")
+        self._seen = torch.tensor(seen, device=self.device) if seen else None
         self._pending = None
-
-    @property
-    def _stochastic(self) -> bool:
-        return self.module.spec.dropout_rate > 0
 
     def _initialise(self) -> None:
         """Draw the parameters (anew after a restart) and give every method a clean start."""
@@ -193,6 +227,8 @@ class NetworkLearner:
             optimizer=self.optimizer,
             seed=self._seed,
             restart=self._restart,
+            buffers=dict(self.module.named_buffers()),
+            head=self.module.head(),
         )
         for method in self.methods:
             if hasattr(method, "attach"):
@@ -203,14 +239,14 @@ class NetworkLearner:
         self._initialise()
 
     def _update(self, x: Tensor, y: Tensor) -> Tensor:
-        if self._stochastic:
-            said = self._evaluate(x)[0]
-            outputs, features = self.module(x)
+        if self.module.spec.two_modes:
+            said = self._evaluate(x)
+            outputs, features = self._forward(x)
         elif self._pending and torch.equal(self._pending[0], x):
             _, outputs, features = self._pending
             said = outputs.detach()
         else:
-            outputs, features = self.module(x)
+            outputs, features = self._forward(x)
             said = outputs.detach()
         self._pending = None
         loss = self._loss(outputs, y)
@@ -218,7 +254,7 @@ class NetworkLearner:
         loss.backward()  # type: ignore[no-untyped-call]
         if self._before or self._after:
             with torch.no_grad():
-                batch = Batch(x, y, said, loss.detach(), [h.detach() for h in features])
+                batch = Batch(x, y, said, loss.detach(), Features(features))
                 for before in self._before:
                     before(batch)
                 self.optimizer.step()
@@ -228,12 +264,23 @@ class NetworkLearner:
             self.optimizer.step()
         return said
 
-    def _evaluate(self, x: Tensor) -> tuple[Tensor, list[Tensor]]:
+    def _forward(self, x: Tensor) -> tuple[Tensor, Any]:
+        outputs, features = self.module(x)
+        return self._allowed(outputs), features
+
+    def _allowed(self, outputs: Tensor) -> Tensor:
+        """Return outputs, -inf for classes that were not seen."""
+        return outputs if self._seen is None else outputs.masked_fill(~self._seen, -torch.inf)
+
+    def _evaluate(self, x: Tensor) -> Tensor:
+        """Return outputs in evaluation mode; more images than an update has go piece by piece."""
+        images = self.module.spec.network != "mlp"
+        pieces = torch.split(x, max(PIECE, self.batch_size)) if images else [x]
         self.module.eval()
         with torch.no_grad():
-            result: tuple[Tensor, list[Tensor]] = self.module(x)
+            outputs = [self._forward(piece)[0] for piece in pieces]
         self.module.train()
-        return result
+        return outputs[0] if len(outputs) == 1 else torch.cat(outputs)
 
     def _loss(self, outputs: Tensor, targets: Tensor) -> Tensor:
         if self.regression:
@@ -242,38 +289,11 @@ class NetworkLearner:
 
     def _tensor(self, array: Array) -> Tensor:
         """Copy an array, row by row, to the device; floating point becomes the network's dtype."""
-        tensor = torch.tensor(np.ascontiguousarray(array), device=self.device)
+        flat = np.ascontiguousarray(array).reshape(-1)  # torch keeps the strides, even odd ones
+        tensor = torch.tensor(flat, device=self.device).view(np.shape(array))
         return tensor.to(self._dtype) if tensor.is_floating_point() else tensor
-
-
-def sizes(
-    observation_space: spaces.Space[Any], action_space: spaces.Space[Any]
-) -> tuple[int, int, int]:
-    """Return (inputs, outputs, batch size) of a supervised problem's spaces.
-
-    Raises:
-        ValueError: the spaces are not those of a stream of examples.
-    """
-    shape = observation_space.shape or ()
-    batch = shape[0] if len(shape) == 2 else 1
-    if isinstance(action_space, spaces.Discrete) and len(shape) == 1:
-        return shape[0], int(action_space.n), 1
-    if len(shape) in (1, 2) and action_space.shape == (batch,):
-        if isinstance(action_space, spaces.Box):
-            return shape[-1], 1, batch
-        if isinstance(action_space, spaces.MultiDiscrete) and len(set(action_space.nvec)) == 1:
-            return shape[-1], int(action_space.nvec[0]), batch
-    raise ValueError(
-        f"problem: a supervised learner cannot use observations {observation_space} with actions "
-        f"{action_space}; give one-dimensional inputs and classes or one value"
-    )
 
 
 def hooks(methods: Sequence[Any], name: str) -> list[Callable[[Batch], None]]:
     """Return the hooks called `name` of the methods that have one, in order."""
     return [getattr(method, name) for method in methods if hasattr(method, name)]
-
-
-def _numpy(tensor: Tensor) -> Array:
-    array: Array = np.array(tensor.detach().cpu().numpy())
-    return array

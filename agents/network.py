@@ -3,31 +3,75 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import torch
 from torch import Tensor
 
 
 @dataclass(frozen=True)
-class HiddenLayer:
-    """Which parameters feed and read the units of one hidden layer.
+class Incoming:
+    """One linear map or convolution that feeds the units of a layer, by names.
 
     Attributes:
-        weight: name of the incoming weight, (*lead, units, fan_in).
-        bias: name of the incoming bias, (*lead, units).
-        consumers: names of the weights that read the units, each (*lead, fan_out, units), and
-        consumer_biases: of the biases added to what they read, each (*lead, fan_out).
-        activation: name of the non-linearity.
-        norm: names of a normalisation's scale and offset, (*lead, units) each, or None.
+        weight: (*lead, units, fan_in), or (*lead, units, channels, height, width).
+        bias: (*lead, units).
+        norm: a normalisation's scale and offset, (*lead, units) each, or None.
+        statistics: a batch normalisation's running mean and variance, (*lead, units) each, which
+            are buffers; or None.
     """
 
     weight: str
     bias: str
-    consumers: tuple[str, ...]
-    consumer_biases: tuple[str, ...]
-    activation: str
     norm: tuple[str, str] | None = None
+    statistics: tuple[str, str] | None = None
+
+
+@dataclass(frozen=True)
+class Consumer:
+    """One linear map or convolution that reads the units of a layer, by names.
+
+    Attributes:
+        weight: (*lead, fan_out, units * spread), or (*lead, fan_out, units, height, width).
+        bias: added to what it reads, (*lead, fan_out); None where no bias can stand for a constant
+            activation (a padded convolution, batch normalisation behind it).
+        spread: neighbouring columns that read one unit: the positions of a channel, if flattened.
+    """
+
+    weight: str
+    bias: str | None
+    spread: int = 1
+
+
+@dataclass(frozen=True)
+class HiddenLayer:
+    """Which parameters feed and read the units of one hidden layer.
+
+    The units of a residual stream have several incoming maps, which are added, and several readers.
+
+    Attributes:
+        incoming: what feeds the units.
+        consumers: what reads them.
+        activation: name of the non-linearity.
+        initialiser: how incoming weights are drawn, of `agents.networks.parts.INITIALISERS`.
+        exact: whether a unit without outgoing weights is invisible to all else; not so where the
+            units of a layer are normalised together.
+    """
+
+    incoming: tuple[Incoming, ...]
+    consumers: tuple[Consumer, ...]
+    activation: str
+    initialiser: str
+    exact: bool = True
+
+
+@dataclass(frozen=True)
+class Head:
+    """The output layer by names: weight (*lead, outputs, fan_in), bias (*lead, outputs)."""
+
+    weight: str
+    bias: str
+    initialiser: str
 
 
 @dataclass
@@ -44,6 +88,8 @@ class Network:
         restart: draws all parameters anew and clears the optimizer and every method.
         captured: a step is recorded and repeated, so that a method must do the same operations
             every time and look at no value.
+        buffers: live buffers by name, such as running statistics.
+        head: the output layer.
     """
 
     params: dict[str, Tensor]
@@ -53,6 +99,8 @@ class Network:
     lead: tuple[int, ...] = ()
     restart: Callable[[], None] | None = None
     captured: bool = False
+    buffers: dict[str, Tensor] = field(default_factory=dict)
+    head: Head | None = None
 
     def seeds(self) -> list[int]:
         """Return one seed a member."""
@@ -60,53 +108,99 @@ class Network:
             return list(self.seed)
         return [self.seed + i for i in range(self.lead[0] if self.lead else 1)]
 
-    def incoming(self, layer: HiddenLayer) -> Tensor:
-        """Return the incoming weights of a layer's units, a view (*lead, units, fan_in)."""
-        return self.params[layer.weight]
+    def incoming(self, layer: HiddenLayer) -> list[Tensor]:
+        """Return the incoming weights of a layer's units, views (*lead, units, ...), one a map."""
+        return [self.params[one.weight] for one in layer.incoming]
 
     def outgoing(self, layer: HiddenLayer) -> list[Tensor]:
-        """Return the outgoing weights of a layer's units, views (*lead, units, fan_out)."""
-        return [self.params[name].mT for name in layer.consumers]
+        """Return the outgoing weights of a layer's units, views (*lead, units, ...), one a reader.
+
+        After the units come fan_out and, of a convolution or a flattened channel, positions.
+        """
+        return [
+            by_unit(self.params[one.weight], len(self.lead), one.spread) for one in layer.consumers
+        ]
+
+
+class Features(Sequence[Tensor]):
+    """Activations of every hidden layer in one pass, without their graph, made when asked for.
+
+    A layer's are (batch, units) or (batch, channels, height, width), as its readers see them. Where
+    these see a stream at several points, the points follow one another along the batch axis.
+
+    Args:
+        layers: a tensor, or the points of a stream, for each layer.
+    """
+
+    def __init__(self, layers: Sequence[Tensor | Sequence[Tensor]]) -> None:
+        self._layers = layers
+
+    def __len__(self) -> int:
+        """Return the number of hidden layers."""
+        return len(self._layers)
+
+    def __getitem__(self, index: int) -> Tensor:  # type: ignore[override]
+        """Return one layer's activations."""
+        layer = self._layers[index]
+        if isinstance(layer, Tensor):
+            return layer.detach()
+        return torch.cat([point.detach() for point in layer])
+
+
+def by_unit(weight: Tensor, axis: int, spread: int) -> Tensor:
+    """Return a reader's weight, or a tensor of its shape, as a view with the units at `axis`."""
+    if spread > 1:
+        weight = torch.unflatten(weight, axis + 1, (-1, spread))
+    return weight.transpose(axis, axis + 1)
 
 
 def reset_units(
-    network: Network, layer: HiddenLayer, index: Tensor, active: Tensor, fresh: Tensor
+    network: Network,
+    layer: HiddenLayer,
+    index: Tensor,
+    active: Tensor,
+    fresh: Sequence[Tensor],
 ) -> None:
     """Give units fresh incoming weights, bias 0, outgoing weights 0 and an empty optimizer state.
 
-    In place, on any leading dimensions. A unit's own normalisation becomes scale 1, offset 0.
+    In place, on any leading dimensions. A unit's own normalisation becomes scale 1, offset 0, its
+    running statistics mean 0 and variance 1.
 
     Args:
         network: parameters and optimizer.
         layer: the layer.
         index: int64 (*lead, K), distinct units.
         active: bool (*lead, K), which of the K are reset; the others stay as they are.
-        fresh: (*lead, K, fan_in), the new incoming weights.
+        fresh: (*lead, K, ...) of each incoming map, the new weights.
     """
-    optimizer = network.optimizer
+    axis = len(network.lead)
 
-    def write(name: str, value: Tensor | float, outgoing: bool = False) -> None:
+    def write(name: str, value: Tensor | float, spread: int | None = None) -> None:
         parameter = network.params[name]
         tensors = [(parameter, value)]
-        for slot in optimizer.state.get(parameter, {}).values():
+        for slot in network.optimizer.state.get(parameter, {}).values():
             if isinstance(slot, Tensor) and slot.shape == parameter.shape:
                 tensors.append((slot, 0.0))
         for tensor, new in tensors:
-            _write_units(tensor.mT if outgoing else tensor, index, active, new)
+            units = by_unit(tensor, axis, spread) if spread else tensor
+            _write_units(units, index, active, new)
 
-    write(layer.weight, fresh)
-    write(layer.bias, 0.0)
-    if layer.norm:
-        write(layer.norm[0], 1.0)
-        write(layer.norm[1], 0.0)
+    for one, weights in zip(layer.incoming, fresh, strict=True):
+        write(one.weight, weights)
+        write(one.bias, 0.0)
+        for name, value in zip(one.norm or (), (1.0, 0.0), strict=False):
+            write(name, value)
+        for name, value in zip(one.statistics or (), (0.0, 1.0), strict=False):
+            _write_units(network.buffers[name], index, active, value)
     for consumer in layer.consumers:
-        write(consumer, 0.0, outgoing=True)
+        write(consumer.weight, 0.0, consumer.spread)
 
 
 def _write_units(tensor: Tensor, index: Tensor, active: Tensor, value: Tensor | float) -> None:
-    """Write `value` to the active units of `tensor`, (*lead, units) or (*lead, units, other)."""
+    """Write `value` to the active units of `tensor`, (*lead, units, ...)."""
     axis = index.ndim - 1
-    if tensor.ndim > index.ndim:
-        index = index[..., None].expand(*index.shape, tensor.shape[-1])
-        active = active[..., None]
+    others = tensor.shape[index.ndim :]
+    if others:
+        index = index.reshape(*index.shape, *(1 for _ in others)).expand(*index.shape, *others)
+        active = active.reshape(*active.shape, *(1 for _ in others))
     tensor.scatter_(axis, index, torch.where(active, value, tensor.gather(axis, index)))

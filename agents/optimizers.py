@@ -10,6 +10,8 @@ from torch import Tensor
 
 from continual_envs import checks
 
+DECAY = 0.2
+
 
 def build(
     name: str,
@@ -35,6 +37,19 @@ def build(
     if momentum:
         raise ValueError(f"momentum: {momentum!r} is not allowed with adam; set betas instead")
     return torch.optim.Adam(parameters, lr=step_size, betas=(first, second))
+
+
+def checked_epochs(decay_epochs: tuple[int, ...]) -> tuple[int, ...]:
+    """Return `decay_epochs` if they are whole numbers of at least 1, else raise a ValueError."""
+    if not isinstance(decay_epochs, tuple | list):
+        given = f"decay_epochs: {decay_epochs!r} is not allowed"
+        raise ValueError(f"{given}; give a list like [60, 120, 160]")
+    return tuple(checks.integer("decay_epochs", epoch, 1) for epoch in decay_epochs)
+
+
+def decayed(step_size: float, decay_epochs: tuple[int, ...], epoch: int) -> float:
+    """Return the step size after `epoch` passes: smaller by DECAY for each of `decay_epochs`."""
+    return step_size * DECAY ** sum(epoch >= one for one in decay_epochs)
 
 
 class ElementwiseAdam(torch.optim.Optimizer):

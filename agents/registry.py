@@ -26,7 +26,10 @@ METHODS = {
     "dropout": "agents.methods.dropout:Dropout",
     "layer-norm": "agents.methods.layer_norm:LayerNorm",
     "continual-backprop": "agents.methods.continual_backprop:ContinualBackprop",
+    "head-reset": "agents.methods.head_reset:HeadReset",
 }
+# Other names of ours: where a protocol trains on all that was seen, `fresh` is called retrained.
+ALIASES = {"retrained": "fresh"}
 
 Factory = Callable[..., Any]
 
@@ -38,8 +41,13 @@ def plugins() -> dict[str, metadata.EntryPoint]:
 
 def names() -> list[str]:
     """Return every agent that can be named, ours first, without importing torch or a plugin."""
-    ours = [*BASES, *METHODS]
+    ours = [*BASES, *METHODS, *ALIASES]
     return ours + sorted(set(plugins()) - set(ours))
+
+
+def resolve(name: str) -> str:
+    """Return `name` with the aliases in it replaced; unknown names stay as they are."""
+    return "+".join(ALIASES.get(part, part) for part in name.split("+"))
 
 
 def factory(name: str) -> Factory:
@@ -52,13 +60,12 @@ def factory(name: str) -> Factory:
     Raises:
         ValueError: there is no such agent, or a plugin cannot be loaded; one line names it.
     """
-    if name in (*BASES, *METHODS) or "+" in name:
+    if name in (*BASES, *METHODS, *ALIASES) or "+" in name:
         from agents.composition import Composition
 
-        parts = name.split("+")
-        for part in parts:
-            checks.one_of("agent", part, (*BASES, *METHODS))
-        return Composition(parts)
+        for part in name.split("+"):
+            checks.one_of("agent", part, (*BASES, *METHODS, *ALIASES))
+        return Composition(resolve(name).split("+"))
     installed = plugins()
     if ":" not in name:
         checks.one_of("agent", name, names())

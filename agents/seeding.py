@@ -19,6 +19,7 @@ class Purpose(IntEnum):
     INIT = 0
     METHOD = 1
     DROPOUT = 2
+    HEAD = 3
 
 
 def _words(seed: int, *path: int) -> np.uint64:

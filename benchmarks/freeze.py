@@ -73,7 +73,7 @@ def unfinished(cell: RunConfig) -> Run:
     """Return a run without a task, which stands for an arm when arms are named."""
     config = vars(cell) | {"settings_hash": cell.settings_hash}
     nothing = np.empty(0)
-    return Run(Path(), config, *[nothing] * 7, measures={})
+    return Run(Path(), config, *[nothing] * 3, None, *[nothing] * 5, measures={})
 
 
 def done(table: list[dict[str, Any]]) -> set[str]:

@@ -32,8 +32,33 @@ class Net(nn.Module):
         return last(h)
 
 
+def convnet(outputs: int) -> nn.Sequential:
+    """The network of Continual ImageNet for images (3, 32, 32)."""
+    return nn.Sequential(
+        *(nn.Conv2d(3, 32, 5), nn.ReLU(), nn.MaxPool2d(2)),
+        *(nn.Conv2d(32, 64, 3), nn.ReLU(), nn.MaxPool2d(2)),
+        *(nn.Conv2d(64, 128, 3), nn.ReLU(), nn.MaxPool2d(2)),
+        nn.Flatten(),
+        *(nn.Linear(512, 128), nn.ReLU()),
+        *(nn.Linear(128, 128), nn.ReLU()),
+        nn.Linear(128, outputs),
+    )
+
+
+def small_cnn(outputs: int) -> nn.Sequential:
+    """The network of Kumar et al. 2023 for images (3, 32, 32)."""
+    return nn.Sequential(
+        *(nn.Conv2d(3, 16, 5), nn.ReLU(), nn.MaxPool2d(2)),
+        *(nn.Conv2d(16, 16, 5), nn.ReLU(), nn.MaxPool2d(2)),
+        nn.Flatten(),
+        *(nn.Linear(400, 100), nn.ReLU()),
+        *(nn.Linear(100, 100), nn.ReLU()),
+        nn.Linear(100, outputs),
+    )
+
+
 def classify(net: nn.Module, optimizer: torch.optim.Optimizer, x: Tensor, y: Tensor) -> None:
-    """One example, one update: SGD, Adam, and L2 by the optimizer's weight_decay."""
+    """x[i], an example or a batch, is one update: SGD, Adam, L2 by the optimizer's weight_decay."""
     for i in range(len(x)):
         optimizer.zero_grad()
         F.cross_entropy(net(x[i]), y[i]).backward()

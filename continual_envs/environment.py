@@ -107,6 +107,10 @@ class StreamEnv(gym.Env[Inputs, Any]):
         """Return the present observation again, as after `load_state_dict`."""
         return self._reel.inputs()
 
+    def disclosed(self) -> dict[str, Any]:
+        """Return what is disclosed of the present observation, as `reset` and `step` did."""
+        return self._reel.disclosed()
+
     def read(self, n: int) -> Chunk:
         """Return the next `n` examples as a chunk and move the clock past them, as steps would.
 
@@ -198,7 +202,7 @@ class StreamVectorEnv(gym.vector.VectorEnv[Inputs, Any, NDArray[Any]]):
     def _info(self, **entries: Any) -> dict[str, Any]:
         """Return entries in Gymnasium's vector form: an array and a mask `_key` of who has it."""
         for key, value in self._reel.disclosed().items():
-            entries[key] = np.full(self.num_envs, value)
+            entries[key] = np.repeat(np.asarray(value)[None], self.num_envs, axis=0)
         everyone = np.ones(self.num_envs, dtype=bool)
         return entries | {f"_{key}": everyone for key in entries}
 
@@ -252,16 +256,21 @@ def _factory(
         raise TypeError("got an unexpected keyword argument 'render_mode'")
     for name in settings:
         checks.one_of("setting", name, known)
-    natural = kind(0, **settings).examples_per_task
+    own = inspect.signature(kind).parameters
+    one = kind(0, **settings)
+    natural = one.examples_per_task // one.epochs
     if natural < size:
         raise ValueError(f"batch_size: {size} is not allowed; a task has {natural} examples")
+    if natural % size and "examples_per_task" not in own:
+        raise ValueError(
+            f"batch_size: {size} is not allowed; give a divisor of the {natural} examples of a pass"
+        )
     if natural % size and settings.get("examples_per_task") is None:
         settings = {**settings, "examples_per_task": natural // size * size}
     elif natural % size:
         raise ValueError(
             f"examples_per_task: {natural} is not allowed; give a multiple of batch_size={size}"
         )
-    own = inspect.signature(kind).parameters
     complete = {n: settings.get(n, p.default) for n, p in own.items() if n != "seed"}
     complete.pop("examples_per_task", None)
     return functools.partial(kind, **settings), complete

@@ -47,7 +47,8 @@ class Reel:
         self._make, self._settings = make, settings
         self.streams = [make(seed) for seed in range(members or 1)]
         one = self.streams[0]
-        self._end = math.inf if self.num_tasks is None else self.num_tasks * one.examples_per_task
+        self._tells = type(one).privileges is not Stream.privileges
+        self._end = math.inf if self.num_tasks is None else one.start(self.num_tasks)
         lead = tuple(n for n in (members, batch_size) if n is not None)
         self._inputs_shape = (*lead, *one.inputs_shape)
         self._targets_shape = (*lead, 1) if batch_size is None and one.classes is None else lead
@@ -61,8 +62,7 @@ class Reel:
     @property
     def clock(self) -> Clock:
         """Where every member stands."""
-        task, example = divmod(self._position, self.streams[0].examples_per_task)
-        return Clock(task, example, self._position)
+        return Clock(*self.streams[0].locate(self._position), self._position)
 
     def start(self, seed: int, position: int) -> None:
         """Stand at `position` of the streams `seed`, `seed + 1`, ..."""
@@ -106,13 +106,16 @@ class Reel:
         return chunk
 
     def disclosed(self) -> dict[str, Any]:
-        """Return what the level of disclosure tells of the present observation."""
-        if self.disclosure == "hidden":
+        """Return what protocol and level of disclosure tell of the present observation."""
+        if self.disclosure == "hidden" and not self._tells:
             return {}
-        task, example = divmod(self._position, self.streams[0].examples_per_task)
-        ended = self._ended()  # when the last observation is shown again
-        info: dict[str, Any] = {"task_switch": example == 0 and task > 0 and not ended}
-        return info if self.disclosure == "signalled" else {**info, "task": task - ended}
+        stream, ended = self.streams[0], self._ended()
+        told = stream.privileges(*stream.locate(self._position - self.size * ended))
+        if self.disclosure == "hidden":
+            return told
+        task, example = stream.locate(self._position)  # at the end, the last is shown again
+        told |= {"task_switch": example == 0 and task > 0 and not ended}
+        return told if self.disclosure == "signalled" else {**told, "task": task - ended}
 
     def state_dict(self) -> dict[str, Any]:
         """Return where the streams stand, and what they are."""

@@ -8,11 +8,27 @@ import gymnasium as gym
 
 NAMESPACE = "continual_envs"
 
-PROBLEMS = {
-    "PermutedMNIST-v0": "continual_envs.streams.permuted_mnist:PermutedMNIST",
-    "PermutedDigits-v0": "continual_envs.streams.permuted_digits:PermutedDigits",
-    "SlowlyChangingRegression-v0": (
-        "continual_envs.streams.slowly_changing_regression:SlowlyChangingRegression"
+STREAMS = "continual_envs.streams"
+# An id, its stream, and the defaults of its settings that differ from the signature.
+PROBLEMS: dict[str, tuple[str, dict[str, Any]]] = {
+    "PermutedMNIST-v0": ("permuted_mnist:PermutedMNIST", {}),
+    "PermutedDigits-v0": ("permuted_digits:PermutedDigits", {}),
+    "SlowlyChangingRegression-v0": ("slowly_changing_regression:SlowlyChangingRegression", {}),
+    "ContinualImageNet-v0": (
+        "continual_imagenet:ContinualImageNet",
+        {"batch_size": 100, "disclosure": "signalled"},
+    ),
+    "KumarContinualImageNet-v0": (
+        "continual_imagenet:KumarContinualImageNet",
+        {"batch_size": 100, "disclosure": "signalled"},
+    ),
+    "ProceduralPairs-v0": (
+        "procedural_pairs:ProceduralPairs",
+        {"batch_size": 100, "disclosure": "signalled"},
+    ),
+    "IncrementalCIFAR100-v0": (
+        "incremental_cifar100:IncrementalCIFAR100",
+        {"batch_size": 90, "disclosure": "signalled"},
     ),
 }
 
@@ -35,5 +51,5 @@ def register_stream(id: str, stream: str, **settings: Any) -> None:
 
 def register_problems() -> None:
     """Register every row of the table; called by `import continual_envs`."""
-    for name, stream in PROBLEMS.items():
-        register_stream(f"{NAMESPACE}/{name}", stream)
+    for name, (stream, settings) in PROBLEMS.items():
+        register_stream(f"{NAMESPACE}/{name}", f"{STREAMS}.{stream}", **settings)

@@ -22,6 +22,10 @@ class Purpose(IntEnum):
     TARGET = 3
     DRIFT = 4
     NOISE = 5
+    CLASSES = 6
+    AUGMENTATION = 7
+    IMAGES = 8
+    SPLIT = 9
 
 
 def words(seed: int, purpose: Purpose, index: int, n: int) -> NDArray[np.uint64]:

@@ -248,9 +248,12 @@ def _data(parsed: argparse.Namespace) -> int:
     from continual_envs import data
 
     checks.one_of("data", parsed.what, ("list", "fetch", "verify"))
-    names = data.names() if parsed.name is None else (parsed.name,)
+    everything = data.all_names()
+    names = everything if parsed.name is None else (parsed.name,)
     if parsed.what == "fetch" and parsed.name is None:
-        raise ValueError(f"data: fetch needs a name; give one of {', '.join(data.names())}")
+        raise ValueError(f"data: fetch needs a name; give one of {', '.join(everything)}")
+    if parsed.what == "verify" and parsed.name is None:
+        names = tuple(name for name in everything if data.locate(name))
     for name in names:
         if parsed.what == "list":
             print(f"{name:15} {_where(name)}")
@@ -269,7 +272,7 @@ def _where(name: str) -> str:
     except (data.DataNotFound, data.DataCorrupt) as error:
         return str(error)
     if location is None:
-        return f"not here; continual-envs data fetch {name}"
+        return f"not here; see continual-envs data fetch {name}"
     return f"{location.origin}: {location.files[0].parent}"
 
 

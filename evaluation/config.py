@@ -93,7 +93,7 @@ def configure(
         ValueError: anything unknown, of the wrong type or out of range.
     """
     module, _, problem = problem.rpartition(":")
-    problem = problem_id(problem, module)
+    problem, agent = problem_id(problem, module), registry.resolve(agent)
     chosen = presets.lookup(problem, preset)
     known = problem_parameters(problem)
     expanded = expand(known, chosen.problem, dict(problem_settings or {}), f"setting of {problem}")

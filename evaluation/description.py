@@ -12,6 +12,7 @@ from typing import Any
 
 import continual_envs
 from continual_envs.environment import StreamEnv
+from evaluation.runs import ADDED
 
 
 def describe(
@@ -49,8 +50,10 @@ def describe(
         "outcome": stream.outcome,
         "higher_is_better": stream.outcome != "error",
         "disclosure": problem_settings["disclosure"],
+        "scored": stream.scored,
         "bins_per_task": bins,
         "examples_per_task": stream.examples_per_task,
+        "protocol": list(stream.disclosed),
         "content_hash": stream.content_hash(),
         "versions": versions(),
         "cpu": cpu_name(),
@@ -90,7 +93,11 @@ def continued(before: dict[str, Any], now: dict[str, Any], task: int) -> dict[st
 def settings_hash(
     problem: str, problem_settings: dict[str, Any], agent: str, agent_settings: dict[str, Any]
 ) -> str:
-    """Return twelve hexadecimal digits of problem, agent and their expanded settings."""
+    """Return twelve hexadecimal digits of problem, agent and their expanded settings.
+
+    What is in `ADDED`, at its default, is left out, so that older results stay the same runs.
+    """
+    agent_settings = {k: v for k, v in agent_settings.items() if (k, v) not in ADDED.items()}
     identity = json.dumps([problem, problem_settings, agent, agent_settings], sort_keys=True)
     return hashlib.sha256(identity.encode()).hexdigest()[:12]
 

@@ -7,6 +7,8 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from evaluation.runs import Run, load
 
 
@@ -30,7 +32,9 @@ def export_rows(runs: Sequence[Run]) -> list[dict[str, Any]]:
     """Return one row per problem, agent, settings hash, seed and complete task.
 
     Columns: problem, agent, settings_hash, seed, task, updates (of the run so far), the outcome
-    under its own name (accuracy, error or return), anchor, loss, seconds, engine, and one per
+    under its own name (accuracy, error or return), where tasks hold examples out also that of
+    the examples as they came (online_accuracy) and on the test examples after the last pass and
+    the best (last_test_accuracy, best_test_accuracy), anchor, loss, seconds, engine, and one per
     measure, None at tasks where it was not taken. What is not finite is nan.
     """
     return [row for run in runs for row in _rows(run)]
@@ -59,6 +63,7 @@ def _rows(run: Run) -> list[dict[str, Any]]:
             "task": task,
             "updates": int(run.updates[task]),
             run.outcome_name: float(run.outcome[task]),
+            **_held_out(run, task),
             "anchor": float(run.anchor[task]),
             "loss": float(run.loss[task]),
             "seconds": float(run.seconds[task]),
@@ -67,3 +72,11 @@ def _rows(run: Run) -> list[dict[str, Any]]:
         }
         for task in run.tasks.tolist()
     ]
+
+
+def _held_out(run: Run, task: int) -> dict[str, float]:
+    if run.test is None:
+        return {}
+    name, test = run.outcome_name, run.test[task]
+    values = {"online": run.online[task], "last_test": test[-1], "best_test": np.nanmax(test)}
+    return {f"{kind}_{name}": float(value) for kind, value in values.items()}

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from evaluation.runs import Run
+from evaluation.runs import ADDED, Run
 
 
 @dataclass(frozen=True, eq=False)
@@ -92,7 +92,8 @@ def _labels(runs: Sequence[Run], names: Sequence[str], key: str) -> list[str]:
     labels = []
     for name, own in zip(names, settings, strict=True):
         namesakes = [s for n, s in zip(names, settings, strict=True) if n == name]
-        differing = [k for k in sorted(own) if len({_canonical(s.get(k)) for s in namesakes}) > 1]
+        values = {k: {_canonical(s.get(k, ADDED.get(k))) for s in namesakes} for k in own}
+        differing = [k for k in sorted(own) if len(values[k]) > 1]
         labels.append(" ".join([name, *(f"{k}={_short(own[k])}" for k in differing)]))
     # Settings that were not recorded, or print alike, leave only the hash to tell them apart.
     return [

@@ -9,15 +9,24 @@ import numpy as np
 
 import continual_envs
 from agents import registry
-from agents.base import Array, Checkpointable, Inspectable, LearnerAgent, Transition, decide
+from agents.base import (
+    Array,
+    Checkpointable,
+    Inspectable,
+    LearnerAgent,
+    Rewindable,
+    Transition,
+    decide,
+)
 from agents.engines import on_engine
-from continual_envs.core import Chunk
+from continual_envs.core import Chunk, Held, Stream
 from continual_envs.environment import StreamEnv, rewards
 from evaluation.config import RunConfig, make_problem
 from evaluation.measures import measure
-from evaluation.records import Recorder
+from evaluation.records import Recorder, losses
 
 PROBE = 2000  # examples of the new task that the measures look at (Dohare et al. 2024)
+TEST_PIECE = 500  # held-out examples predicted at once
 
 
 class Life:
@@ -44,7 +53,7 @@ class Life:
             device=config.device,
             **config.agent_settings,
         )
-        made, self.engine = on_engine(made, config.engine)
+        made, self.engine = on_engine(made, _engine(config.engine, _stream(env).stream))
         acts = hasattr(made, "act")
         self.agent: Any = made if acts else LearnerAgent(made, env.action_space)
         self.inside = made
@@ -64,18 +73,69 @@ class Life:
                 f"tasks: {config.tasks} is not allowed; the problem ends at num_tasks={num_tasks}"
             )
         self.stream_env = _stream(self.env)
-        self.observation, _ = self.env.reset(seed=config.seed)
+        self._best: tuple[float, Any] | None = None  # on the task's validation examples
+        self.observation, told = self.env.reset(seed=config.seed)
+        self._begin(told)
 
     def can_continue(self) -> bool:
         """Return whether the agent can be saved and restored."""
         return isinstance(self.inside, Checkpointable)
 
+    def unused(self) -> list[str]:
+        """Return what the protocol grants and this agent does not know how to take."""
+        told = self.stream_env.stream.disclosed
+        reloads = isinstance(self.inside, Rewindable)
+        listens = hasattr(self.inside, "on_privileges") or hasattr(self.inside, "act")
+        return [name for name in told if not (reloads if name == "validation" else listens)]
+
+    def settle(self) -> None:
+        """Tell the agent what is disclosed with the present observation, before it is measured."""
+        if not self.by_chunk:
+            if isinstance(self.agent, LearnerAgent):
+                self.agent.settle()
+            return
+        clock, stream = self.stream_env.clock, self.stream_env.stream
+        if self.needs_boundary and clock.example == 0 and clock.task > 0:
+            self.inside.on_task_switch()
+        if told := stream.privileges(clock.task, clock.example):
+            if hasattr(self.inside, "on_privileges"):
+                self.inside.on_privileges(told)
+
+    def left(self) -> int:
+        """Return how many examples are left of the present pass over the task's data."""
+        clock, size = self.stream_env.clock, self._pass(self.stream_env.clock.task)
+        return size - clock.example % size
+
     def advance(self, n: int, recorder: Recorder) -> None:
-        """Live through the next `n` examples, a whole number of steps within one task."""
+        """Live through the next `n` examples, a whole number of steps within one pass.
+
+        After a pass the agent is tested on what the task holds out, if it does.
+        """
+        before = self.stream_env.clock
         if self.by_chunk:
-            self._advance_by_chunk(n, recorder)
+            chunk = self.stream_env.read(n)
+            self.score(chunk, self.inside.update_many(chunk), recorder)
         else:
             self._advance_by_step(n, recorder)
+        if (before.example + n) % self._pass(before.task) == 0:
+            self.look(before.task, recorder)
+
+    def look(self, index: int, recorder: Recorder) -> None:
+        """Test on what a task holds out; when it has ended, put the best parameters back."""
+        stream = self.stream_env.stream
+        task = stream.task_at(index)
+        if task.test is not None:
+            recorder.held_out("test", *self._test(task.test))
+        if task.validation is None:
+            return
+        outcome, loss = self._test(task.validation)
+        recorder.held_out("validation", outcome, loss)
+        if stream.reloads and isinstance(self.inside, Rewindable):
+            if self._best is None or outcome > self._best[0]:
+                self._best = outcome, self.inside.snapshot()
+            if self.stream_env.clock.example == 0:
+                self.inside.rewind(self._best[1])
+                self._best = None
 
     def score(self, chunk: Chunk, outputs: Array, recorder: Recorder) -> None:
         """Record what was predicted for a chunk."""
@@ -88,24 +148,21 @@ class Life:
         if not isinstance(self.inside, Inspectable):
             return None
         stream, clock = self.stream_env.stream, self.stream_env.clock
-        probe = stream.chunk(clock.examples, min(PROBE, stream.examples_per_task))
+        probe = stream.chunk(clock.examples, min(PROBE, self._pass(clock.task)))
         return measure(self.inside.inspect(probe.examples(), probe.targets))
 
     def state_dict(self) -> dict[str, Any]:
-        """Return environment and agent."""
-        return {"env": continual_envs.state_dict(self.env), "agent": self.inside.state_dict()}
+        """Return environment and agent, and what did best on the task's validation examples."""
+        env, agent = continual_envs.state_dict(self.env), self.inside.state_dict()
+        return {"env": env, "agent": agent, "best": self._best}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Continue from `state`."""
         continual_envs.load_state_dict(self.env, state["env"])
         self.inside.load_state_dict(state["agent"])
         self.observation = self.stream_env.observe()
-
-    def _advance_by_chunk(self, n: int, recorder: Recorder) -> None:
-        chunk = self.stream_env.read(n)
-        self.score(chunk, self.inside.update_many(chunk), recorder)
-        if self.needs_boundary and self.stream_env.clock.example == 0:
-            self.inside.on_task_switch()
+        self._best = state["best"] and tuple(state["best"])
+        self._begin(self.stream_env.disclosed())
 
     def _advance_by_step(self, n: int, recorder: Recorder) -> None:
         for _ in range(n // (self.stream_env.batch_size or 1)):
@@ -119,6 +176,45 @@ class Life:
                 )
             )
             self.observation = following
+
+    def _begin(self, told: dict[str, Any]) -> None:
+        if not self.by_chunk and hasattr(self.agent, "begin"):
+            self.agent.begin(told)
+
+    def _pass(self, task: int) -> int:
+        stream = self.stream_env.stream
+        return stream.length(task) // stream.epochs
+
+    def _test(self, held: Held) -> tuple[float, float | None]:
+        """Return outcome and loss of what the agent says of held-out examples."""
+        stream, inputs = self.stream_env.stream, held.examples()
+        if isinstance(self.agent, LearnerAgent) or self.by_chunk:
+            pieces = [inputs[i : i + TEST_PIECE] for i in range(0, len(inputs), TEST_PIECE)]
+            outputs = np.concatenate([self.inside.predict(piece) for piece in pieces])
+            said = decide(outputs, self.stream_env.action_space)
+            loss = float(losses(outputs, held.targets, stream.classes).mean())
+        else:
+            said, loss = self._acted(inputs), None
+        outcome = float(rewards(said, held.targets, stream.classes).mean())
+        return (-outcome if stream.outcome == "error" else outcome), loss
+
+    def _acted(self, inputs: Array) -> Array:
+        """Return what an agent does when shown inputs, in batches of the size that it knows."""
+        size = self.stream_env.batch_size
+        if size is None:
+            return np.array([self.agent.act(one) for one in inputs]).reshape(-1)
+        filled = np.concatenate([inputs, np.repeat(inputs[-1:], -len(inputs) % size, axis=0)])
+        batches = filled.reshape(-1, size, *inputs.shape[1:])
+        return np.concatenate([np.asarray(self.agent.act(b)) for b in batches])[: len(inputs)]
+
+
+def _engine(asked: str, stream: Stream) -> str:
+    """Return the engine to ask for: only torch knows protocols that tell more than the switch."""
+    if type(stream).privileges is Stream.privileges:
+        return asked
+    if asked not in ("auto", "torch"):
+        raise ValueError(f"engine: {asked!r} is not allowed; this problem needs 'torch'")
+    return "torch"
 
 
 def _reference(agent: str) -> str | None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import time
 from collections.abc import Callable
 from dataclasses import replace
@@ -13,9 +14,10 @@ from evaluation import checkpoint
 from evaluation.config import RunConfig
 from evaluation.description import continued, describe
 from evaluation.life import Life
-from evaluation.records import Recorder, bin_edges, write_json
+from evaluation.records import Recorder, bins_of, write_json
 
 STEPS = 256  # steps between looks at the clock; the faster engines soon take more at a time
+AT_ONCE = 2**22  # numbers that the engine torch is given at a time
 SOON = 0.05  # seconds in which they may take twice as many
 SAVE_AFTER, SAVE_AT_MOST_EVERY = 60.0, 5.0  # seconds
 Progress = Callable[[float], None]
@@ -65,23 +67,26 @@ class Run:
         self.config, self.folder, self.life = config, folder, Life(config)
         stream = self.life.stream_env.stream
         self._batch = self.life.stream_env.batch_size or 1
-        self._edges = bin_edges(stream.examples_per_task, self._batch)
-        self._description = _describe(config, self.life, len(self._edges))
+        self._bins = bins_of(stream, self._batch)
+        self._description = _describe(config, self.life, len(self._bins(0)))
         if state:
             self.life.load_state_dict(state["life"])
             task = self.life.stream_env.clock.task
             self._description = continued(before, self._description, task)
-        nothing: dict[str, Any] = {"bytes": 0, "position": [0, 0, 0, 0], "seconds": 0.0}
+        nothing: dict[str, Any] = {"bytes": 0, "position": [0, 0, 0, 0, 0], "seconds": 0.0}
         nothing |= {"rewards": [], "losses": []}
         self._recorded = state["recorder"] if state else nothing
         self._spent = state["seconds"] if state else 0.0
-        self._progress, self._steps = progress, STEPS
+        self._progress = progress
+        most = AT_ONCE // (self._batch * math.prod(stream.inputs_shape))
+        self._steps = STEPS if self.life.engine != "torch" else max(1, min(STEPS, most))
 
     def live(self) -> None:
         """Live to the horizon."""
         self.start()
-        while n := self.due():
-            self.life.advance(n, self.recorder)
+        while not self.over():
+            self.life.settle()
+            self.life.advance(self.due(), self.recorder)
             self.done()
         self.finish()
 
@@ -93,7 +98,7 @@ class Run:
         (folder / "result.json").unlink(missing_ok=True)
         write_json(folder / "config.json", self._description)
         self.recorder = Recorder(
-            folder, stream.outcome, self._edges, self._batch, stream.anchor, stream.classes
+            folder, stream.outcome, self._bins, self._batch, stream.anchor, stream.classes
         )
         self.recorder.load_state_dict(self._recorded)
         if life.engine == "fused":
@@ -101,18 +106,20 @@ class Run:
         self._started = self._saved = self._looked = time.perf_counter()
         self._tell()  # where it was left, so that a projection counts only what is done now
 
-    def due(self) -> int:
-        """Return how many examples to live through next, 0 at the horizon; measure if it is time.
+    def over(self) -> bool:
+        """Return whether the horizon is reached."""
+        return self.life.stream_env.clock.task >= self.config.tasks
 
-        They end no later than the present task, and are a whole number of steps.
+    def due(self) -> int:
+        """Return how many examples to live through next; measure if it is time.
+
+        They end no later than the present pass over a task, and are a whole number of steps.
         """
         clock, every = self.life.stream_env.clock, self.config.measure_every
-        if clock.task >= self.config.tasks:
-            return 0
         if every and clock.task % every == 0 and clock.example == 0:
             if values := self.life.measures():
                 self.recorder.measure(values)
-        self._left, self._looked = self.recorder.until_switch(), time.perf_counter()
+        self._left, self._looked = self.life.left(), time.perf_counter()
         return min(self._left, self._steps * self._batch)
 
     def done(self) -> None:
@@ -145,8 +152,8 @@ class Run:
             checkpoint.save(content | identity, self.folder / "checkpoint.pt")
 
     def _tell(self) -> None:
-        clock, whole = self.life.stream_env.clock, self.life.stream_env.stream.examples_per_task
-        self._progress(clock.task + clock.example / whole)
+        clock, stream = self.life.stream_env.clock, self.life.stream_env.stream
+        self._progress(clock.task + clock.example / stream.length(clock.task))
 
 
 DONE: dict[str, Any] = {"done": True}
@@ -203,6 +210,7 @@ def _describe(config: RunConfig, life: Life, bins: int) -> dict[str, Any]:
         threads=1,
         reference=life.reference,
         privileges=["task_switch"] if life.needs_boundary else [],
+        unused=life.unused(),
         measure_every=config.measure_every,
         purpose=config.purpose,
     )

@@ -19,11 +19,18 @@ Array = NDArray[np.floating[Any]]
 
 
 class Inspection(Protocol):
-    """What an agent shows of one network on a set of probe examples."""
+    """What an agent shows of one network on a set of probe examples.
+
+    It may also have `active`: of each hidden layer the share of examples (and positions) on which
+    a unit is not 0, (units,).
+    """
 
     @property
     def features(self) -> Sequence[Array]:
-        """Outputs of each hidden layer, shape (examples, units); empty for a linear network."""
+        """Outputs of each hidden layer, shape (examples, units); empty for a linear network.
+
+        Of a channel of a convolution the mean size over its positions.
+        """
 
     @property
     def weights(self) -> Sequence[Array]:
@@ -46,14 +53,18 @@ def measure(inspection: Inspection) -> dict[str, float]:
     """Return every measure of one network.
 
     Unit fractions are taken over the units of all hidden layers together. Ranks are averaged over
-    hidden layers and not normalised by the number of units. Without a hidden layer these six keys
-    are absent.
+    hidden layers (as published for Online Permuted MNIST), but for srank_99_last, of the last one
+    (as published for class-incremental CIFAR-100); none is normalised by the number of units.
+    Without a hidden layer these keys are absent.
 
     Returns:
-        dead_units, tau_dormant_units (tau = 0.1), srank_99, effective_rank, approximate_rank,
-        true_stable_rank, mean_abs_weight, distance_from_init, gradient_norm.
+        dead_units, rarely_active_units (below 1 %), tau_dormant_units (tau = 0.1), srank_99,
+        srank_99_last, effective_rank, approximate_rank, true_stable_rank, mean_abs_weight,
+        distance_from_init, gradient_norm.
     """
     result = _feature_measures(inspection.features) if inspection.features else {}
+    if active := getattr(inspection, "active", None):
+        result["rarely_active_units"] = rarely_active_units(active)
     return result | {
         "mean_abs_weight": mean_abs_weight(inspection.weights),
         "distance_from_init": distance_from_init(
@@ -71,6 +82,7 @@ def _feature_measures(layers: Sequence[Array]) -> dict[str, float]:
         "dead_units": float(np.average(dead, weights=units)),
         "tau_dormant_units": float(tau_dormant_units(layers)),
         "srank_99": float(np.mean([_count_to_share(s, 0.99) for s in spectra])),
+        "srank_99_last": float(_count_to_share(spectra[-1], 0.99)),
         "effective_rank": float(np.mean([_exp_entropy(s) for s in spectra])),
         "approximate_rank": float(np.mean([_count_to_share(s**2, 0.99) for s in spectra])),
         "true_stable_rank": float(np.mean([_energy_over_largest(s) for s in spectra])),
@@ -85,6 +97,17 @@ def dead_units(features: Array) -> Array:
     """
     dead = np.mean(np.all(features == 0, axis=-2), axis=-1)
     return np.where(_finite(features), dead, np.nan)
+
+
+def rarely_active_units(active: Sequence[Array], below: float = 0.01) -> float:
+    """Return the fraction of units of all layers that are not 0 on less than `below`, in [0, 1].
+
+    Source: the published code of Dohare et al. (2024) for class-incremental CIFAR-100, which counts
+    the positions of a channel as examples and calls such units dormant; there on images of the next
+    classes, in the training mode of batch normalisation.
+    """
+    shares = np.concatenate([np.asarray(layer).reshape(-1) for layer in active])
+    return float(np.mean(shares < below))
 
 
 def tau_dormant_units(layers: Sequence[Array], tau: float = 0.1) -> Array:

@@ -22,6 +22,16 @@ class Preset:
     agents: dict[str, dict[str, Any]] = field(default_factory=dict)
 
 
+MOMENTUM: dict[str, Any] = {"step_size": 0.01, "momentum": 0.9}
+# Kumar et al. 2023, arXiv 2308.11958; their shrink and perturb is another one than ours.
+KUMAR: dict[str, dict[str, Any]] = {
+    "*": {"network": "small_cnn", "optimizer": "adam", "step_size": 1e-4},
+    "adam": {"step_size": 1e-4},
+    "layer-norm": {"step_size": 1e-3},
+    "l2": {"step_size": 1e-3, "weight_decay": 1e-3},
+    "continual-backprop": {"step_size": 1e-3, "replacement_rate": 1e-4, "maturity": 100},
+}
+
 LAPTOP = {
     "continual_envs/PermutedMNIST-v0": Preset(
         tasks=20, agents={"*": {"step_size": 0.003}, "adam": {"step_size": 1e-4}}
@@ -29,6 +39,18 @@ LAPTOP = {
     "continual_envs/PermutedDigits-v0": Preset(tasks=100, agents={"*": {"hidden": [32, 32]}}),
     "continual_envs/SlowlyChangingRegression-v0": Preset(
         tasks=100, agents={"*": {"hidden": [5]}, "adam": {"step_size": 0.01}}
+    ),
+    "continual_envs/ContinualImageNet-v0": Preset(
+        tasks=20, problem={"epochs": 20}, agents={"*": MOMENTUM, "adam": {"step_size": 1e-3}}
+    ),
+    "continual_envs/KumarContinualImageNet-v0": Preset(tasks=50, agents=KUMAR),
+    "continual_envs/ProceduralPairs-v0": Preset(
+        tasks=20, problem={"epochs": 20}, agents={"*": MOMENTUM, "adam": {"step_size": 1e-3}}
+    ),
+    "continual_envs/IncrementalCIFAR100-v0": Preset(
+        tasks=20,
+        problem={"epochs": 4, "augment": False},
+        agents={"*": MOMENTUM | {"network": "small_cnn"}, "adam": {"step_size": 1e-3}},
     ),
 }
 
@@ -68,6 +90,50 @@ PAPER = {
                 "utility": "adaptable_contribution",
                 "utility_decay": 0.99,
                 "replacement": "bernoulli",
+                "profile": "code",
+            },
+        },
+    ),
+    "continual_envs/ContinualImageNet-v0": Preset(
+        tasks=2000,
+        problem={"dataset": "imagenet"},
+        agents={
+            "*": MOMENTUM | {"network": "convnet"},  # backprop: steps 0.01, 0.001, 0.0001
+            "linear": MOMENTUM,
+            "l2": {"step_size": 0.03, "weight_decay": 3e-6},
+            "shrink-perturb": {"weight_decay": 1e-5, "noise_std": 1e-5},
+            "continual-backprop": {
+                "replacement_rate": 3e-4,
+                "maturity": 100,
+                "utility": "adaptable_contribution",
+                "utility_decay": 0.99,
+                "replacement": "counter",
+                "profile": "code",
+            },
+        },
+    ),
+    "continual_envs/KumarContinualImageNet-v0": Preset(
+        tasks=500, problem={"dataset": "imagenet"}, agents=KUMAR
+    ),
+    # Every published arm has the weight decay: l2, fresh+l2, head-reset+l2, shrink-perturb and
+    # l2+continual-backprop.
+    "continual_envs/IncrementalCIFAR100-v0": Preset(
+        tasks=20,
+        agents={
+            "*": {
+                "network": "resnet18",
+                "step_size": 0.1,
+                "momentum": 0.9,
+                "decay_epochs": [60, 120, 160],
+            },
+            "l2": {"weight_decay": 5e-4},
+            "shrink-perturb": {"weight_decay": 5e-4, "noise_std": 1e-5},
+            "continual-backprop": {
+                "replacement_rate": 1e-5,
+                "maturity": 1000,
+                "utility": "contribution",
+                "utility_decay": 0.99,
+                "replacement": "counter",
                 "profile": "code",
             },
         },

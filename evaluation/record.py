@@ -14,7 +14,7 @@ from continual_envs.environment import StreamEnv
 from evaluation.api import check_writable
 from evaluation.config import problem_parameters
 from evaluation.description import describe
-from evaluation.records import Recorder, bin_edges, write_json
+from evaluation.records import Recorder, bins_of, write_json
 from evaluation.settings import expand, is_plain
 
 
@@ -80,12 +80,12 @@ class Record(gym.Wrapper[Any, Any, Any, Any]):
             self._finish()
         elif first:
             stream, batch = self._inside.stream, self._inside.batch_size or 1
-            edges = bin_edges(stream.examples_per_task, batch)
-            config = self._describe(len(edges))
+            bins = bins_of(stream, batch)
+            config = self._describe(len(bins(0)))
             self.folder.mkdir(parents=True, exist_ok=True)
             write_json(self.folder / "config.json", config)
             self._recorder = Recorder(
-                self.folder, stream.outcome, edges, batch, stream.anchor, stream.classes
+                self.folder, stream.outcome, bins, batch, stream.anchor, stream.classes
             )
         return observation, info
 
@@ -122,4 +122,5 @@ class Record(gym.Wrapper[Any, Any, Any, Any]):
             agent_settings=self._settings,
             seed=self._seed,
             bins=bins,
+            scored="online",  # what is held out is not looked at
         )

@@ -1,4 +1,8 @@
-"""Writing a run folder: config.json, then one line a bin in records.jsonl, result.json last."""
+"""Writing a run folder: config.json, then one line a bin in records.jsonl, result.json last.
+
+A line is of a kind: "online" for the examples of a bin as they came, "test" and "validation" for
+held-out examples looked at after a pass over a task's data, "measure" for the network.
+"""
 
 from __future__ import annotations
 
@@ -14,6 +18,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from continual_envs.core import Stream
+
 Array = NDArray[Any]
 BINS = 10
 
@@ -22,6 +28,12 @@ def bin_edges(examples: int, batch: int, bins: int = BINS) -> list[int]:
     """Return where a task's bins end, in examples: whole batches, nearly equal numbers of them."""
     edges = {round(i * examples / bins / batch) * batch for i in range(1, bins)}
     return sorted((edges | {examples}) - {0})
+
+
+def bins_of(stream: Stream, batch: int) -> Callable[[int], list[int]]:
+    """Return task -> where its bins end: after every pass, or ten a task where there is one."""
+    bins = stream.epochs if stream.epochs > 1 else BINS
+    return lambda task: bin_edges(stream.length(task), batch, bins)
 
 
 def losses(outputs: Array, targets: Array, classes: int | None) -> NDArray[np.float64]:
@@ -42,7 +54,7 @@ class Recorder:
     Args:
         folder: the run folder, which exists.
         outcome: "accuracy", "error" or "return".
-        edges: where the bins of a task end, in examples.
+        bins: task -> where its bins end, in examples.
         batch: examples a step.
         anchor: outcome on a task of a learner that knows nothing, or None.
         classes: number of classes, None for values; what the loss is.
@@ -55,13 +67,14 @@ class Recorder:
         self,
         folder: Path,
         outcome: str,
-        edges: list[int],
+        bins: Callable[[int], list[int]],
         batch: int,
         anchor: Callable[[int], float | None],
         classes: int | None,
     ) -> None:
         self.path = folder / "records.jsonl"
-        self._outcome, self._edges, self._batch = outcome, edges, batch
+        self._outcome, self._bins, self._batch = outcome, bins, batch
+        self._edges, self._begun = bins(0), 0
         self._anchor, self._classes = functools.lru_cache(1)(anchor), classes
         self.task = self._bin = self._examples = self._updates = 0
         self._seconds, self._since = 0.0, time.perf_counter()
@@ -108,6 +121,21 @@ class Recorder:
         self._write({**line, "examples": self._examples, **values})
         self._file.flush()
 
+    def held_out(self, kind: str, outcome: float, loss: float | None) -> None:
+        """Write a line of held-out examples, after the bin that has just ended.
+
+        Args:
+            kind: "test" or "validation".
+            outcome: mean over the examples.
+            loss: likewise; None if the agent does not show its outputs.
+        """
+        task = self.task if self._bin else self.task - 1
+        bin = (self._bin or len(self._bins(task))) - 1
+        line = {"kind": kind, "task": task, "bin": bin, "updates": self._updates}
+        line |= {"examples": self._examples, self._outcome: outcome, "loss": loss}
+        self._write(line)
+        self._file.flush()
+
     def sync(self) -> dict[str, Any]:
         """Force all lines to disk and return the recorder's state."""
         self._seconds += self._lap()
@@ -115,7 +143,7 @@ class Recorder:
         os.fsync(self._file.fileno())
         return {
             "bytes": self._file.tell(),
-            "position": [self.task, self._bin, self._examples, self._updates],
+            "position": [self.task, self._bin, self._examples, self._updates, self._begun],
             "seconds": self._seconds,
             "rewards": list(self._rewards),
             "losses": list(self._losses),
@@ -123,7 +151,8 @@ class Recorder:
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Continue from `state`; lines written after it are cut off."""
-        self.task, self._bin, self._examples, self._updates = state["position"]
+        self.task, self._bin, self._examples, self._updates, self._begun = state["position"]
+        self._edges = self._bins(self.task)
         self._seconds, self._since = state["seconds"], time.perf_counter()
         self._rewards, self._losses = list(state["rewards"]), list(state["losses"])
         self._file.truncate(state["bytes"])
@@ -139,7 +168,7 @@ class Recorder:
         return self._since - before
 
     def _in_task(self) -> int:
-        return self._examples - self.task * self._edges[-1]
+        return self._examples - self._begun
 
     def _end_bin(self) -> None:
         outcome = float(np.concatenate(self._rewards).mean())
@@ -161,7 +190,8 @@ class Recorder:
         self._rewards, self._losses = [], []
         self._bin += 1
         if self._bin == len(self._edges):
-            self.task, self._bin = self.task + 1, 0
+            self.task, self._bin, self._begun = self.task + 1, 0, self._examples
+            self._edges = self._bins(self.task)
 
     def _write(self, line: dict[str, Any]) -> None:
         finite = {

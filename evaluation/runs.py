@@ -16,14 +16,28 @@ from numpy.typing import NDArray
 Array = NDArray[np.float64]
 
 OUTCOMES = ("accuracy", "error", "return")
+SCORED = ("online", "last test", "best test")
+# Settings of our agents that came after results were published, with the defaults they came with.
+ADDED: dict[str, Any] = {"network": "auto", "decay_epochs": []}
 BINS_PER_TASK = 10  # where config.json does not say
 _REQUIRED: dict[str, type] = {"problem": str, "agent": str, "seed": int, "outcome": str}
 _OPTIONAL: dict[str, type] = {
+    "scored": str,
     "bins_per_task": int,
     "problem_settings": dict,
     "agent_settings": dict,
 }
-_NOT_A_MEASURE = {"kind", "task", "updates", "examples", "loss", "anchor", "seconds", *OUTCOMES}
+_NOT_A_MEASURE = {
+    "kind",
+    "bin",
+    "task",
+    "updates",
+    "examples",
+    "loss",
+    "anchor",
+    "seconds",
+    *OUTCOMES,
+}
 
 
 @dataclass(frozen=True, eq=False)
@@ -34,7 +48,12 @@ class Run:
         folder: Where it was read from.
         config: `config.json` as it stands.
         tasks: Shape (K,), 0 .. K-1.
-        outcome: Shape (K,), mean over each task's examples; nan where it was not finite.
+        outcome: Shape (K,), what the problem scores of each task: the mean over its examples as
+            they came, or over its test examples after the last pass or the best; nan where it was
+            not finite.
+        online: Shape (K,), mean over each task's examples as they came.
+        test: Shape (K, passes), mean over each task's test examples after each pass; nan where
+            there was none; None where a task holds nothing out.
         anchor: Shape (K,), the outcome of a learner that knows nothing; nan where not recorded.
         skill: Shape (K,), outcome - anchor; anchor - outcome for errors. Higher is better.
         loss: Shape (K,), mean over examples; nan where not recorded or not finite.
@@ -47,6 +66,8 @@ class Run:
     config: Mapping[str, Any]
     tasks: NDArray[np.int64]
     outcome: Array
+    online: Array
+    test: Array | None
     anchor: Array
     skill: Array
     loss: Array
@@ -63,6 +84,11 @@ class Run:
     def outcome_name(self) -> str:
         """One of accuracy, error, return."""
         return str(self.config["outcome"])
+
+    @property
+    def scored(self) -> str:
+        """What `outcome` is of: "online", "last test" or "best test"."""
+        return str(self.config.get("scored", "online"))
 
     @property
     def higher_is_better(self) -> bool:
@@ -103,6 +129,7 @@ def _read(folder: Path) -> Run:
     config = _read_config(folder / "config.json")
     last_bin = config.get("bins_per_task", BINS_PER_TASK) - 1
     bins: list[list[float]] = []
+    tested: dict[tuple[int, int], float] = {}
     measured: dict[str, dict[int, float]] = {}
     for where, record in _read_records(folder):
         kind = record.get("kind")
@@ -110,6 +137,11 @@ def _read(folder: Path) -> Run:
             row = _bin_row(record, config["outcome"], where)
             _check_order(bins[-1] if bins else None, row, last_bin, where)
             bins.append(row)
+        elif kind == "test":
+            place = _integer(record, "task", where), _integer(record, "bin", where)
+            if place in tested:
+                raise ValueError(f"{where}: task {place[0]} is already tested above")
+            tested[place] = _number(record, config["outcome"], where)
         elif kind == "measure":
             task = _integer(record, "task", where)
             for name in record.keys() - _NOT_A_MEASURE:
@@ -118,12 +150,27 @@ def _read(folder: Path) -> Run:
                     raise ValueError(f"{where}: {name} of task {task} is already given above")
                 values[task] = _number(record, name, where)
     table = np.array(bins, dtype=np.float64).reshape(-1, 8)
-    complete = np.count_nonzero(table[:, 1] == last_bin)
-    return _summarise(folder, config, table[table[:, 0] < complete], measured)
+    complete = int(np.count_nonzero(table[:, 1] == last_bin))
+    test = None
+    if tested:
+        test = np.full((complete, last_bin + 1), np.nan)
+        for (task, bin), value in tested.items():
+            if task < complete:
+                test[task, bin] = value
+        ended = np.isnan(test[:, last_bin])  # a run may have been stopped before the test
+        complete = int(np.argmax(ended)) if ended.any() else complete
+        test = test[:complete]
+    elif config.get("scored", "online") != "online":
+        complete = 0
+    return _summarise(folder, config, table[table[:, 0] < complete], test, measured)
 
 
 def _summarise(
-    folder: Path, config: Mapping[str, Any], table: Array, measured: Mapping[str, dict[int, float]]
+    folder: Path,
+    config: Mapping[str, Any],
+    table: Array,
+    test: Array | None,
+    measured: Mapping[str, dict[int, float]],
 ) -> Run:
     """Reduce the rows of `_bin_row` to tasks."""
     index = table[:, 0].astype(np.int64)
@@ -136,7 +183,10 @@ def _summarise(
         with np.errstate(invalid="ignore"):
             return np.asarray(np.bincount(index, weighted) / np.bincount(index, examples))
 
-    outcome, loss, anchor = mean(4), mean(5), mean(6)
+    online, loss, anchor = mean(4), mean(5), mean(6)
+    outcome, scored = online, config.get("scored", "online")
+    if test is not None and scored != "online":
+        outcome = test[:, -1] if scored == "last test" else np.nanmax(test, axis=1)
     measures = {}
     for name in sorted(measured):
         at = [task for task in sorted(measured[name]) if task < len(tasks)]
@@ -147,6 +197,8 @@ def _summarise(
         config=config,
         tasks=tasks,
         outcome=outcome,
+        online=online,
+        test=test,
         anchor=anchor,
         skill=anchor - outcome if config["outcome"] == "error" else outcome - anchor,
         loss=loss,
@@ -194,6 +246,9 @@ def _read_config(path: Path) -> dict[str, Any]:
     if config["outcome"] not in OUTCOMES:
         allowed = ", ".join(OUTCOMES)
         raise ValueError(f"{path}: outcome: {config['outcome']!r} is not allowed; use {allowed}")
+    if config.get("scored", "online") not in SCORED:
+        allowed = ", ".join(SCORED)
+        raise ValueError(f"{path}: scored: {config['scored']!r} is not allowed; use {allowed}")
     return config
 
 

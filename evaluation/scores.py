@@ -28,6 +28,7 @@ from evaluation.statistics import (
 __all__ = ["Group", "Run", "Score", "export_rows", "group", "load", "score", "write_csv"]
 
 Array = NDArray[np.float64]
+CLOSE = 0.95  # of what a fresh network ends with
 
 
 @dataclass(frozen=True)
@@ -45,12 +46,16 @@ class Score:
         tasks: K, the complete tasks that all these seeds share.
         outcome_name: accuracy, error or return.
         higher_is_better: Whether a higher outcome is better; false for errors.
+        scored: What the outcome of a task is of: "online", "last test" or "best test".
         outcome: Mean outcome over tasks 0 .. K-1.
         early: Mean outcome over the early window.
         late: Mean outcome over the late window.
         plasticity: Mean late skill / mean late skill of `fresh`, paired by seed. Above 1 allowed.
         retention: Mean late skill / mean early skill of the same runs.
         gap_to_linear: Mean late skill - late skill of `linear`, paired by seed.
+        passes_to_fresh: Mean over the late window of the passes over a task's data until the test
+            outcome reaches 95 % of what `fresh` ends with (mean over the window, same seed); a task
+            that never does counts as all its passes, and the note says how many did not.
         fresh: Label of the `fresh` group used; None without one.
         linear: Label of the `linear` group used; None without one.
         is_reference: A reference arm: shown, never ranked.
@@ -68,12 +73,14 @@ class Score:
     tasks: int
     outcome_name: str
     higher_is_better: bool
+    scored: str
     outcome: Interval
     early: Interval
     late: Interval
     plasticity: Interval
     retention: Interval
     gap_to_linear: Interval
+    passes_to_fresh: Interval
     fresh: str | None
     linear: str | None
     is_reference: bool
@@ -127,12 +134,14 @@ def _score_group(own: Group, rivals: Sequence[Group]) -> Score:
         tasks=k,
         outcome_name=own.runs[0].outcome_name,
         higher_is_better=own.runs[0].higher_is_better,
+        scored=own.runs[0].scored,
         outcome=mean_interval(_means(own.started, "outcome", slice(0, k))),
         early=_early(own),
         late=mean_interval(_means(own.started, "outcome", late_window(k))),
         plasticity=_plasticity(own, fresh),
         retention=_retention(own),
         gap_to_linear=_gap(own, linear),
+        passes_to_fresh=_passes(own, fresh),
         fresh=fresh.label if fresh else None,
         linear=linear.label if linear else None,
         is_reference=own.reference is not None,
@@ -184,6 +193,24 @@ def _gap(own: Group, linear: Group | None) -> Interval:
         return undefined(0, "no `linear` runs")
     late, late_of_linear, note = _paired_late_skill(own, linear)
     return _noted(paired_difference(late, late_of_linear), note)
+
+
+def _passes(own: Group, fresh: Group | None) -> Interval:
+    tested = [run for run in own.started if run.test is not None]
+    if fresh is None or not tested:
+        return undefined(0, "no `fresh` runs" if fresh is None else "no test examples")
+    goals = {run.seed: run for run in fresh.started}
+    window = late_window(min(own.num_tasks, fresh.num_tasks))
+    means, never, asked = [], 0, 0
+    for run in tested:
+        if (goal := goals.get(run.seed)) is None or run.test is None or goal.test is None:
+            continue
+        reached = run.test[window] >= CLOSE * goal.test[window, -1].mean()
+        first = np.where(reached.any(axis=1), reached.argmax(axis=1) + 1, reached.shape[1])
+        means.append(first.mean())
+        never, asked = never + int((~reached.any(axis=1)).sum()), asked + len(reached)
+    note = f"{never} of {asked} tasks never got there" if never else ""
+    return _noted(mean_interval(np.array(means)), note)
 
 
 def _ratio(numerator: Array, denominator: Array, whose: str) -> Interval:

@@ -67,12 +67,12 @@ def _live(runs: Sequence[Run]) -> None:
     for run, member in zip(runs, learner.members, strict=True):
         run.life.inside = member
         run.start()
-    while n := min(run.due() for run in runs):
+    while not runs[0].over():
+        runs[0].life.settle()  # tells them all of a switch
+        n = min(run.due() for run in runs)
         chunks = [run.life.stream_env.read(n) for run in runs]
         for run, chunk, said in zip(runs, chunks, learner.update_many(chunks), strict=True):
             run.life.score(chunk, said, run.recorder)
-        if learner.needs_boundary and runs[0].life.stream_env.clock.example == 0:
-            learner.on_task_switch()
         for run in runs:
             run.done()
     for run in runs:

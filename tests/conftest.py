@@ -7,6 +7,9 @@ from pathlib import Path
 
 import pytest
 
+from continual_envs import data
+from continual_envs.streams import incremental_cifar100
+
 ROOT = Path(__file__).resolve().parent.parent
 
 
@@ -22,3 +25,18 @@ def real_data() -> Path:
         ):
             return folder
     pytest.skip("no real MNIST files: set CONTINUAL_ENVS_DATA to a folder with mnist/*-ubyte.gz")
+
+
+@pytest.fixture(scope="session")
+def real_images(real_data: Path) -> Path:
+    """A folder with `cifar100/` and `imagenet32/` as well, or a skip."""
+    if not all((real_data / name).is_dir() for name in ("cifar100", "imagenet32")):
+        pytest.skip("no real images: set CONTINUAL_ENVS_DATA to a folder with them")
+    return real_data
+
+
+@pytest.fixture
+def published(real_images: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Problems find the real data, whatever `tests.problems` has put in its place; or a skip."""
+    monkeypatch.setenv("CONTINUAL_ENVS_DATA", str(real_images))
+    monkeypatch.setattr(incremental_cifar100, "data", data)

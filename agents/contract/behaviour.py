@@ -112,6 +112,8 @@ def predicting_changes_nothing(trial: Trial) -> Iterator[str]:
     agent = trial.agent()
     inside = _inside(agent)
     for step, transition in enumerate(steps(agent, trial, 0, STEPS)):
+        if isinstance(agent, LearnerAgent):
+            agent.settle()  # a switch of task, which the first act would answer to
         looked_at = step % 10 == 0 and hasattr(inside, "state_dict")
         state = copy.deepcopy(inside.state_dict()) if looked_at else None
         first = answer(agent, transition.observation.copy())

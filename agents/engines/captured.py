@@ -51,7 +51,8 @@ class CapturedUpdate:
             dtype=first._dtype,
             device=first.device,
         )
-        self._module, self._loss, self._stochastic = first.module, first._loss, first._stochastic
+        self._module, self._loss = first.module, first._loss
+        self._two_modes = first.module.spec.two_modes
         self._device, self._batch = first.device, first.batch_size
         self.records = first.device.type == "cuda"
         self._before = hooks(self.stack.methods, "before_step")
@@ -111,7 +112,7 @@ class CapturedUpdate:
         stack, alone = self.stack, not self.stack.lead
         x, y = (t[0] if alone else t for t in self.feed.next(n))
         gradients, (outputs, loss, features) = self._gradients(stack.params, x, y)
-        said = self._evaluated(x) if self._stochastic else outputs
+        said = self._evaluated(x) if self._two_modes else outputs
         for name, parameter in stack.params.items():
             parameter.grad = gradients[name].contiguous()
         with torch.no_grad():
@@ -142,7 +143,7 @@ class CapturedUpdate:
     def _generators(self) -> list[torch.Generator]:
         """Return what an update draws from by state; only a single network does."""
         own = [g for method in self.stack.methods for g in getattr(method, "_generators", [])]
-        return [*own, self._module._dropout] if self._stochastic else own
+        return [*own, self._module.dropout] if self._two_modes else own
 
 
 @contextlib.contextmanager

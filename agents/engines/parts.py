@@ -18,7 +18,8 @@ from agents.engines.support import is_plain_sgd, method_of, total_decay
 from agents.learner import NetworkLearner
 from agents.methods.continual_backprop import ContinualBackprop
 from agents.methods.shrink_perturb import ShrinkPerturb
-from agents.networks.mlp import init_bound
+from agents.networks.mlp import MLP
+from agents.networks.parts import init_bound
 from agents.optimizers import ElementwiseAdam
 
 # Arrays that follow from the settings, and scratch.
@@ -94,15 +95,16 @@ def work(net: Net, batch: int) -> Work:
 
 def write_back(net: Net, learner: NetworkLearner) -> None:
     """Write the parameters of `net` to the learner's module."""
+    module = _mlp(learner)
     with torch.no_grad():
         for layer, stored in enumerate(matrices(net, net.weights)):
             values = torch.from_numpy(stored * net.weights.dtype.type(net.scale[0]))
             inputs = int(net.sizes[layer])
-            learner.module.linears[layer].weight.copy_(values[:inputs].T)
-            learner.module.linears[layer].bias.copy_(values[inputs])
+            module.linears[layer].weight.copy_(values[:inputs].T)
+            module.linears[layer].bias.copy_(values[inputs])
             if len(values) > inputs + 1:
-                learner.module.norms[layer].weight.copy_(values[inputs + 1])
-                learner.module.norms[layer].bias.copy_(values[inputs + 2])
+                module.norms[layer].weight.copy_(values[inputs + 1])
+                module.norms[layer].bias.copy_(values[inputs + 2])
 
 
 def matrices(net: Net, flat: Array) -> list[Array]:
@@ -145,7 +147,7 @@ def _moments(learner: NetworkLearner, net: Net, decay: float) -> Adam:
     elementwise = isinstance(learner.optimizer, ElementwiseAdam)
     state = learner.optimizer.state
     ages = []
-    for linear in learner.module.linears:
+    for linear in _mlp(learner).linears:
         own = state.get(linear.bias, {})
         steps = own.get("steps", own.get("step", torch.zeros(())))
         ages.append(steps.expand(linear.out_features).numpy())
@@ -218,7 +220,7 @@ def _units(learner: NetworkLearner, net: Net) -> Units | None:
 
 def _gather(learner: NetworkLearner, read: Any) -> Array:
     """Return what `read` says of each parameter, in the kernel's layout."""
-    module, pieces = learner.module, []
+    module, pieces = _mlp(learner), []
     for layer, linear in enumerate(module.linears):
         norm = module.norms[layer] if layer < len(module.norms) else None
         pieces.append(read(linear.weight).T)
@@ -255,6 +257,12 @@ def _patience(ratio: float, dtype: Any, decay: float) -> int:
     if decay or ratio >= 1:
         return NEVER
     return math.ceil(math.log(np.finfo(dtype).eps) / math.log(ratio)) if ratio else 1
+
+
+def _mlp(learner: NetworkLearner) -> MLP:
+    """Return the network, which is of the only kind that the engine supports."""
+    assert isinstance(learner.module, MLP)
+    return learner.module
 
 
 def _key(learner: NetworkLearner) -> np.uint64:

@@ -62,8 +62,13 @@ def stacks(learner: NetworkLearner) -> str | None:
 
 def unknown(learner: Any, engine: str) -> str | None:
     """Return the part of a learner that an engine does not know, as one line, or None."""
-    if type(learner) is not NetworkLearner or type(learner.module) is not MLP:
+    if type(learner) is not NetworkLearner:
         return f"the {engine} engine knows our multilayer perceptrons only, not {_name(learner)}"
+    if type(learner.module) is not MLP:
+        network = _name(learner.module)
+        return f"the {engine} engine knows our multilayer perceptrons only, not {network}"
+    if learner.module.spec.image is not None:
+        return f"the {engine} engine knows vectors only, not images"
     for method in learner.methods:
         if type(method) not in METHODS:
             return f"the {engine} engine does not know the method {_name(method)}"

@@ -6,8 +6,8 @@ Algorithm 1, and its published code. Where they differ `profile` chooses: `Conti
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass, fields
+import math
+from dataclasses import fields
 from typing import Any, Literal, get_args
 
 import torch
@@ -15,50 +15,33 @@ from torch import Tensor
 
 from agents import seeding
 from agents.learner import Batch
+from agents.methods.utility import (
+    UnitState,
+    Utility,
+    instantaneous_utility,
+    mean_magnitude,
+    mean_over_examples,
+    new_units,
+)
 from agents.network import HiddenLayer, Network, reset_units
-from agents.networks.mlp import init_bound
+from agents.networks.parts import fresh_weights
 from agents.optimizers import ElementwiseAdam
 from continual_envs import checks
 
-Utility = Literal[
-    "contribution",
-    "adaptable_contribution",
-    "zero_contribution",
-    "adaptation",
-    "weight",
-    "feature_by_input",
-    "random",
-]
 # Counters that tell the draws of one update apart.
 FRESH, CHANCE, RANDOM_UTILITY = 0, 1, 2
-
-
-@dataclass
-class UnitState:
-    """What is remembered of each unit of one layer; members lead.
-
-    Attributes:
-        age: updates since the unit was born, int64 (*lead, units).
-        utility: running average of the instantaneous utility, (*lead, units).
-        mean_feature: running average of the signed activation, (*lead, units).
-        eligible: sum over updates of the number of mature units, int64 (*lead).
-        replaced: units replaced so far, int64 (*lead).
-    """
-
-    age: Tensor
-    utility: Tensor
-    mean_feature: Tensor
-    eligible: Tensor
-    replaced: Tensor
 
 
 class ContinualBackprop:
     """Re-initialises `replacement_rate` of the mature hidden units per update, least useful first.
 
-    A replaced unit gets incoming weights from the layer's initialiser, bias 0, outgoing weights 0,
-    age 0, and no optimizer state, so that a dead unit is replaced without changing the output
-    (except under layer normalisation, whose statistics all units of a layer share).
-    Features are those before the gradient step, weights those after it.
+    A unit is a hidden unit, or a channel of a convolution or of a residual stream. A replaced one
+    gets incoming weights from the layer's initialiser, bias 0, outgoing weights 0, age 0, and no
+    optimizer state, so that a dead unit is replaced without changing the output (except under layer
+    normalisation, whose statistics all units of a layer share); a batch normalisation of its own
+    starts anew. Features are those before the gradient step, weights those after it. What is said
+    of a unit's features h is averaged over the batch and, of a channel, over positions; magnitudes
+    of weights over all incoming, and all outgoing, weights of the unit.
 
     Profiles. "paper" ranks by the running average of utility as it is, so that units just mature
     look worse than they are (at age 100 and decay 0.99 they show 63 % of their utility), and
@@ -70,7 +53,10 @@ class ContinualBackprop:
     Differs from the published code in: `transfer_bias` works (there the mean activations are zeroed
     just before they would be used, so nothing is transferred); the quota is counted in integers,
     floor(rate * sum of eligible) - replaced, which does not drift with rounding; magnitudes of
-    outgoing weights are means over consumers in both profiles (Nature writes sums: same ranking).
+    outgoing weights are means over consumers in both profiles (Nature writes sums: same ranking);
+    convolutional networks follow the same rules as others (there the quota counts units that are
+    not mature too, the residual network's means of features never decay, and its replacements
+    are not exact: see `agents.networks.resnet.ResNet18`).
 
     Args:
         replacement_rate: share of mature units replaced per update, in [0, 1]; 0 is plain backprop.
@@ -82,7 +68,9 @@ class ContinualBackprop:
         utility_decay: of the running averages, in [0, 1).
         replacement: "counter" accumulates the quota over updates; "bernoulli" replaces one unit
             with the probability of the quota, or the whole part of a quota above 1.
-        transfer_bias: add a replaced unit's mean contribution to the biases it fed.
+        transfer_bias: add a replaced unit's mean contribution to the biases it fed: exact for a
+            constant activation. Refused for resnet18, where no bias can do that: its convolutions
+            are padded and normalised.
         profile: "paper" or "code".
     """
 
@@ -125,12 +113,22 @@ class ContinualBackprop:
         return ElementwiseAdam(group["params"], lr=group["lr"], betas=group["betas"])
 
     def attach(self, network: Network) -> None:
-        """Start with units of age 0 and utility 0."""
+        """Start with units of age 0 and utility 0.
+
+        Raises:
+            ValueError: `transfer_bias` in a network where it has no meaning.
+        """
+        biases = [one.bias for layer in network.layers for one in layer.consumers]
+        if self.transfer_bias and None in biases:
+            raise ValueError(
+                "transfer_bias: True is not allowed in a network of padded or normalised "
+                "convolutions; give false"
+            )
         self._network = network
         self._keys = torch.stack(
             [seeding.key(seed, seeding.Purpose.METHOD) for seed in network.seeds()]
         ).reshape(network.lead)
-        self._units = [_new_units(network, layer) for layer in network.layers]
+        self._units = [new_units(network, layer) for layer in network.layers]
         device = next(iter(network.params.values())).device
         self._keys = self._keys.to(device)
         self._updates = self._updates.to(device, copy=True)
@@ -165,21 +163,22 @@ class ContinualBackprop:
                 getattr(unit, name).copy_(tensor)
 
     def _judge(self, layer: HiddenLayer, state: UnitState, features: Tensor) -> None:
-        """Update age, mean activation and utility from features (*lead, batch, units)."""
+        """Update age, mean activation and utility from features (*lead, batch, units, ...)."""
         decay, lead = self.utility_decay, len(self._network.lead)
         state.age += 1
         centred = features
         if self._centred:
-            state.mean_feature.lerp_(features.mean(lead), 1 - decay)
-            centred = features - self._mean_feature(state).unsqueeze(lead)
+            state.mean_feature.lerp_(mean_over_examples(features, lead), 1 - decay)
+            means = self._mean_feature(state).unsqueeze(lead)
+            centred = features - means.reshape(means.shape + (1,) * (features.ndim - means.ndim))
         if self.utility == "random":
             return
         value = instantaneous_utility(
             self.utility,
-            size=lambda: features.abs().mean(lead),
-            centred=lambda: centred.abs().mean(lead),
-            incoming=lambda: mean_magnitude([self._network.incoming(layer)]),
-            outgoing=lambda: mean_magnitude(self._network.outgoing(layer)),
+            size=lambda: mean_over_examples(features.abs(), lead),
+            centred=lambda: mean_over_examples(centred.abs(), lead),
+            incoming=lambda: mean_magnitude(self._network.incoming(layer), lead),
+            outgoing=lambda: mean_magnitude(self._network.outgoing(layer), lead),
         )
         state.utility.lerp_(value, 1 - decay)
 
@@ -205,16 +204,24 @@ class ContinualBackprop:
         active = active & mature.gather(-1, index)
         if self.transfer_bias:
             self._transfer(layer, state, index, active)
-        fan_in = self._network.incoming(layer).shape[-1]
-        bound = init_bound(layer.activation, fan_in)
-        draw = (FRESH, depth, self._updates)
-        fresh = (2 * seeding.uniform(self._keys, draw, (places, fan_in)) - 1) * bound
-        weight = self._network.params[layer.weight]
-        reset_units(self._network, layer, index, active, fresh.to(weight.dtype))
+        reset_units(self._network, layer, index, active, self._fresh(layer, places, depth))
         for remembered in (state.age, state.utility, state.mean_feature):
             kept = remembered.gather(-1, index)
             remembered.scatter_(-1, index, kept.masked_fill(active, 0))
         state.replaced += active.sum(-1)
+
+    def _fresh(self, layer: HiddenLayer, places: int, depth: int) -> list[Tensor]:
+        """Return new weights for some units of a layer, (*lead, places, ...) for each map."""
+        maps, axis = self._network.incoming(layer), len(self._network.lead)
+        fans = [math.prod(weight.shape[axis + 1 :]) for weight in maps]
+        draw = (FRESH, depth, self._updates)
+        drawn = seeding.uniform(self._keys, draw, (places, sum(fans))).split_with_sizes(fans, -1)
+        return [
+            fresh_weights(layer.initialiser, layer.activation, fan_in, part)
+            .reshape(*part.shape[:-1], *weight.shape[axis + 1 :])
+            .to(weight.dtype)
+            for weight, fan_in, part in zip(maps, fans, drawn, strict=True)
+        ]
 
     def _due(self, state: UnitState, mature: Tensor, depth: int) -> Tensor:
         """Return how many units are due now, int64 (*lead)."""
@@ -246,68 +253,16 @@ class ContinualBackprop:
     ) -> None:
         """Add sum_r w_out[r] * mean h[r] over the replaced units to the biases they fed."""
         means = self._mean_feature(state).gather(-1, index).masked_fill(~active, 0)[..., None]
-        for outgoing, bias in zip(
-            self._network.outgoing(layer), layer.consumer_biases, strict=True
-        ):
-            rows = index[..., None].expand(*index.shape, outgoing.shape[-1])
-            gathered = outgoing.gather(index.ndim - 1, rows)
-            self._network.params[bias].add_((gathered * means).sum(-2))
+        axis = index.ndim - 1
+        for outgoing, consumer in zip(self._network.outgoing(layer), layer.consumers, strict=True):
+            assert consumer.bias is not None
+            # A constant activation is read at every position: what counts is the sum over them.
+            summed = outgoing if outgoing.ndim == axis + 2 else outgoing.flatten(axis + 2).sum(-1)
+            rows = index[..., None].expand(*index.shape, summed.shape[-1])
+            gathered = summed.gather(axis, rows)
+            self._network.params[consumer.bias].add_((gathered * means).sum(-2))
 
 
 def quota(rate: float, eligible: Tensor) -> Tensor:
     """Return floor(rate * eligible) as int64, in float64 whatever torch would promote to."""
     return (eligible.double() * rate).floor().long()
-
-
-def mean_magnitude(weights: list[Tensor]) -> Tensor:
-    """Return the mean |w| of each unit, (*lead, units), over the last axis of all `weights`."""
-    if len(weights) == 1:
-        return weights[0].abs().mean(-1)
-    return torch.cat([weight.abs() for weight in weights], dim=-1).mean(-1)
-
-
-def instantaneous_utility(
-    kind: str,
-    *,
-    size: Callable[[], Tensor],
-    centred: Callable[[], Tensor],
-    incoming: Callable[[], Tensor],
-    outgoing: Callable[[], Tensor],
-) -> Tensor:
-    """Return the utility of each unit for one batch, (*lead, units).
-
-    The arguments are called only where the kind needs them: they are most of the method's cost.
-
-    Args:
-        kind: a value of `Utility` other than "random".
-        size: mean over the batch of |h|.
-        centred: mean over the batch of |h - running mean of h|.
-        incoming: mean |w_in|.
-        outgoing: mean |w_out|.
-    """
-    match kind:
-        case "contribution":
-            return outgoing() * size()
-        case "adaptable_contribution":
-            return outgoing() * centred() / incoming()
-        case "zero_contribution":
-            return outgoing() * centred()
-        case "adaptation":
-            return 1 / incoming()
-        case "weight":
-            return outgoing()
-        case "feature_by_input":
-            return centred() / incoming()
-    raise ValueError(f"utility: {kind!r} has no value for one batch")
-
-
-def _new_units(network: Network, layer: HiddenLayer) -> UnitState:
-    bias = network.params[layer.bias].detach()
-    count = torch.zeros(network.lead, dtype=torch.int64, device=bias.device)
-    return UnitState(
-        age=torch.zeros_like(bias, dtype=torch.int64),
-        utility=torch.zeros_like(bias),
-        mean_feature=torch.zeros_like(bias),
-        eligible=count,
-        replaced=count.clone(),
-    )

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from agents.networks.mlp import NetworkSpec
+from agents.networks.spec import NetworkSpec
 from continual_envs import checks
 
 
 class Dropout:
     """Zeroes each hidden unit with probability `dropout_rate` in training, scaling up the others.
 
+    A channel's positions are dropped one by one; resnet18, which is normalised, is refused.
     Predictions are made without dropping, and it is predictions that are scored. Source: Dohare et
     al. 2024 (0.03 best on Online Permuted MNIST, 0.1 shown), not in their published code.
 

@@ -8,7 +8,9 @@ from agents.network import Network
 class Fresh:
     """Draws all parameters anew and clears the optimizer at every switch of task.
 
-    It needs the boundary and always gets it; it is a reference arm and never ranked.
+    Running statistics of a batch normalisation start anew too. Where a task's data include all that
+    was seen before, this is the "retrained" network. It needs the boundary and always gets it; it
+    is a reference arm and never ranked.
     """
 
     def attach(self, network: Network) -> None:

@@ -11,6 +11,7 @@ import numpy as np
 
 from continual_envs.contract.faults import global_generators_used, same, scribble
 from continual_envs.contract.problem import SEED, Problem, draw, walk
+from continual_envs.core import Stream
 from continual_envs.environment import rewards
 
 DISCLOSED: dict[str, set[str]] = {
@@ -87,56 +88,63 @@ def steps_read_the_chunk(problem: Problem) -> Iterator[str]:
 
 
 def infos_disclose_what_is_promised(problem: Problem) -> Iterator[str]:
-    """`info` has the keys of the level of disclosure, right values, and no target to come."""
-    for level, promised in DISCLOSED.items():
+    """`info` has what protocol and level of disclosure promise, right, and no target to come."""
+    for level, keys in DISCLOSED.items():
         env = problem.env(disclosure=level)
         infos = [copy.deepcopy(env.reset(seed=SEED)[1])]
         stream, batch = env.unwrapped.stream, env.unwrapped.batch_size or 1
-        coming, positions = [stream.chunk(0, batch).targets], [0]
+        positions = [0]
         for step in walk(env, SEED):
             infos.append(step.result[4])
             positions.append(step.position + batch)
-            coming.append(stream.chunk(positions[-1], batch).targets)
-        found = _odd_keys(promised, infos, coming)
-        found = found or _wrong_values(promised, infos, positions, stream.examples_per_task)
+        coming = [stream.chunk(position, batch).targets for position in positions]
+        promised = [_promised(stream, position, keys) for position in positions]
+        found = _odd_keys(promised, infos, coming) or _wrong_values(promised, infos, positions)
         if found:
             yield from (f"{fault} (disclosure={level!r})" for fault in found)
             return
 
 
-def _odd_keys(promised: set[str], infos: list[dict[str, Any]], coming: list[Any]) -> list[str]:
+def _promised(stream: Stream, position: int, keys: set[str]) -> dict[str, Any]:
+    """Return what is to be told with the observation at a position, but for the target."""
+    task, example = stream.locate(position)
+    by_level = {"task_switch": task > 0 and example == 0, "task": task}
+    return stream.privileges(task, example) | {key: by_level[key] for key in keys}
+
+
+def _odd_keys(
+    promised: list[dict[str, Any]], infos: list[dict[str, Any]], coming: list[Any]
+) -> list[str]:
     """Return a fault for each key that should not be there, or that is missing somewhere.
 
     Args:
-        promised: keys of every info; "target" is that of every step.
+        promised: what every info is to have; beyond it "target" is in that of every step.
         infos: in order; the first is reset's.
         coming: the targets of the observations that came with `infos`.
     """
     found = []
-    for key in sorted({"target", *promised, *(key for info in infos for key in info)}):
+    varied = any(not np.array_equal(targets, coming[0]) for targets in coming)
+    for key in sorted({"target", *(key for info in (*promised, *infos) for key in info)}):
         having = [i for i, info in enumerate(infos) if key in info]
-        if having == list(range(0 if key in promised else 1, len(infos))) and (
-            key in promised or key == "target"
-        ):
-            continue
-        if key in promised or (key == "target" and 0 not in having):
-            found.append(f"info: {key!r} is not in every info")
-        elif all(np.array_equal(np.reshape(infos[i][key], -1), coming[i]) for i in having):
+        due = [i for i in range(len(infos)) if (i > 0 if key == "target" else key in promised[i])]
+        own = key == "target" and 0 not in having
+        told = all(np.array_equal(np.reshape(infos[i][key], -1), coming[i]) for i in having)
+        if having and told and varied and not own:
             found.append(f"leak: info[{key!r}] is the target of the observation that it comes with")
-        else:
+        elif not set(due) <= set(having):
+            found.append(f"info: {key!r} is not in every info that should have it")
+        elif having != due:
             found.append(f"info: {key!r} is disclosed, which is not promised")
     return found
 
 
 def _wrong_values(
-    promised: set[str], infos: list[dict[str, Any]], positions: list[int], size: int
+    promised: list[dict[str, Any]], infos: list[dict[str, Any]], positions: list[int]
 ) -> list[str]:
-    for info, position in zip(infos, positions, strict=True):
-        task, example = divmod(position, size)
-        right = {"task_switch": task > 0 and example == 0, "task": task}
-        for key in promised:
-            if info[key] != right[key]:
-                return [f"info: {key!r} is {info[key]} at example {position}, not {right[key]}"]
+    for right, info, position in zip(promised, infos, positions, strict=True):
+        for key, value in right.items():
+            if not np.array_equal(info[key], value):
+                return [f"info: {key!r} is {info[key]} at example {position}, not {value}"]
     return []
 
 

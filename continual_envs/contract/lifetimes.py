@@ -74,20 +74,22 @@ def members_are_singles(problem: Problem) -> Iterator[str]:
         return
     singles = [problem.env() for _ in range(members)]
     generator = np.random.default_rng(0)
-    shown, _ = env.reset(seed=SEED)
-    expected = [single.reset(seed=SEED + i)[0] for i, single in enumerate(singles)]
+    shown, info = env.reset(seed=SEED)
+    results: list[tuple[Any, ...]] = [one.reset(seed=SEED + i) for i, one in enumerate(singles)]
     for count in range(20):
-        if not np.array_equal(shown, np.stack(expected)):
+        told = [result[-1] for result in results]
+        if not np.array_equal(shown, np.stack([result[0] for result in results])):
             yield f"vector: observation {count} of seed {SEED} is not that of singles of {SEED} + i"
             return
+        for key in told[0]:
+            if not np.array_equal(info.get(key), np.stack([one[key] for one in told])):
+                yield f"vector: info[{key!r}] {count} is not that of singles of {SEED} + i"
+                return
         actions = [draw(single.action_space, generator) for single in singles]
         shown, values, *_, info = env.step(np.stack(actions))
         results = [one.step(action) for one, action in zip(singles, actions, strict=True)]
-        expected = [result[0] for result in results]
-        targets = np.stack([result[4]["target"] for result in results])
-        gained = np.array([result[1] for result in results])
-        if not np.array_equal(info["target"], targets) or not np.allclose(values, gained):
-            yield f"vector: reward or target of step {count} is not that of singles of {SEED} + i"
+        if not np.allclose(values, [result[1] for result in results]):
+            yield f"vector: reward of step {count} is not that of singles of {SEED} + i"
             return
 
 
@@ -96,7 +98,7 @@ def finite_streams_truncate(problem: Problem) -> Iterator[str]:
     env = problem.env(num_tasks=1)
     env.reset(seed=SEED)
     base, generator = env.unwrapped, np.random.default_rng(0)
-    batch, size = base.batch_size or 1, base.stream.examples_per_task
+    batch, size = base.batch_size or 1, base.stream.length(0)
     last = min(3, size // batch)
     if size > last * batch:
         base.read(size - last * batch)

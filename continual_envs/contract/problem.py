@@ -98,10 +98,10 @@ def walk(env: Any, seed: int | None = None, steps: int = STEPS) -> Iterator[Step
     """
     base = env.unwrapped
     shown = base.observe() if seed is None else env.reset(seed=seed)[0]
-    batch, size = base.batch_size or 1, base.stream.examples_per_task
+    batch = base.batch_size or 1
     generator = np.random.default_rng(0)
     for part in range(2):
-        ahead = size - base.clock.example - steps // 2 * batch
+        ahead = base.stream.length(base.clock.task) - base.clock.example - steps // 2 * batch
         if part == 1 and ahead > 0:
             base.read(ahead)
             shown = base.observe()

@@ -29,9 +29,10 @@ def tasks_have_their_form(problem: Problem) -> Iterator[str]:
         return
     for index in TASKS:
         task = stream.task(index)
-        found = [*_inputs_in_form(stream, task), *_targets_in_form(stream, task)]
         if task.index != index:
-            found.append(f"task: task({index}) has index {task.index}")
+            yield f"task: task({index}) has index {task.index}"
+            return
+        found = [*_inputs_in_form(stream, task), *_targets_in_form(stream, task)]
         if not np.isfinite(stream.anchor(index)):
             found.append(f"anchor: of task {index} is {stream.anchor(index)}, not a finite number")
         if found:
@@ -40,7 +41,7 @@ def tasks_have_their_form(problem: Problem) -> Iterator[str]:
 
 
 def _inputs_in_form(stream: Stream, task: Task) -> Iterator[str]:
-    n, rows = stream.examples_per_task, np.asarray(task.rows)
+    n, rows, draws = stream.length(task.index), np.asarray(task.rows), task.draws
     if rows.shape != (n,) or rows.dtype.kind not in "iu":
         found = f"shape {rows.shape} and dtype {rows.dtype}"
         yield f"rows: of task {task.index} have {found}, not {n} whole numbers"
@@ -48,7 +49,14 @@ def _inputs_in_form(stream: Stream, task: Task) -> Iterator[str]:
     if rows.min() < 0 or rows.max() >= len(task.inputs):
         yield f"rows: of task {task.index} are not within its {len(task.inputs)} inputs"
         return
-    shown, _ = _content(task)
+    if (draws is None) != (stream.task(0).draws is None):
+        yield f"draws: one of tasks 0 and {task.index} has draws and the other none"
+        return
+    if draws is not None and (draws.shape != (n,) or draws.dtype != np.uint64):
+        found = f"shape {draws.shape} and dtype {draws.dtype}"
+        yield f"draws: of task {task.index} have {found}, not {(n,)} and uint64"
+        return
+    shown = _shown(task)
     shape, (low, high) = tuple(stream.inputs_shape), stream.input_range
     if shown.shape[1:] != shape:
         yield f"inputs: of task {task.index} have shape {shown.shape[1:]}, not inputs_shape {shape}"
@@ -58,7 +66,7 @@ def _inputs_in_form(stream: Stream, task: Task) -> Iterator[str]:
 
 
 def _targets_in_form(stream: Stream, task: Task) -> Iterator[str]:
-    targets, n = np.asarray(task.targets), stream.examples_per_task
+    targets, n = np.asarray(task.targets), stream.length(task.index)
     dtype = np.float32 if stream.classes is None else np.int64
     if targets.shape != (n,) or targets.dtype != dtype:
         yield (
@@ -118,12 +126,12 @@ def content_hash_covers_tasks(problem: Problem) -> Iterator[str]:
 
 def chunks_agree(problem: Problem) -> Iterator[str]:
     """A span of the stream is the same in one chunk and in parts, whatever was read before."""
-    size = problem.stream().examples_per_task
-    start, n = max(size - 40, 0), 80
+    start, n = max(problem.stream().length(0) - 40, 0), 80
     whole = problem.stream().chunk(start, n)
-    for name in ("rows", "which", "targets"):
-        if len(getattr(whole, name)) != n:
-            yield f"chunk: chunk({start}, {n}) has {len(getattr(whole, name))} {name}, not {n}"
+    parts = {"rows": whole.rows, "which": whole.which, "targets": whole.targets}
+    for name, array in (parts if whole.draws is None else parts | {"draws": whole.draws}).items():
+        if len(array) != n:
+            yield f"chunk: chunk({start}, {n}) has {len(array)} {name}, not {n}"
             return
     examples = whole.examples()
     if examples.shape != (n, *problem.stream().inputs_shape) or examples.dtype != np.float32:
@@ -143,7 +151,7 @@ def chunks_agree(problem: Problem) -> Iterator[str]:
 def chunks_are_their_own(problem: Problem) -> Iterator[str]:
     """A chunk outlives the next one, and writing to its arrays changes no later one."""
     stream = problem.stream()
-    size = stream.examples_per_task
+    size = stream.length(0)
     n = min(size, EDGE)
     first = stream.chunk(0, n)
     if not same(first.examples(), stream.chunk(0, n).examples()):
@@ -155,7 +163,7 @@ def chunks_are_their_own(problem: Problem) -> Iterator[str]:
         yield "chunk: the arrays of a chunk changed when the next task was read: a buffer is reused"
         return
     first = stream.chunk(0, n)
-    scribble(first.examples(), first.targets, first.rows, first.which)
+    scribble(first.examples(), first.targets, first.rows, first.which, first.draws)
     again = stream.chunk(0, n)
     if not same((again.examples(), again.targets), before):
         yield "chunk: writing to the targets or rows of a chunk changes what is read later"
@@ -186,10 +194,10 @@ def targets_are_not_shown(problem: Problem) -> Iterator[str]:
 
 def _stretches(stream: Stream) -> Iterator[tuple[Array, Array]]:
     """Yield (examples, targets): one stretch a task, or one over many tasks if they are short."""
-    size = stream.examples_per_task
-    starts = [0] if size < SHORT else [index * size for index in range(max(4, STRETCH // size))]
-    for start in starts:
-        chunk = stream.chunk(start, STRETCH if size < SHORT else min(size, STRETCH))
+    size = stream.length(0)
+    for index in range(1 if size < SHORT else max(4, STRETCH // size)):
+        n = STRETCH if size < SHORT else min(stream.length(index), STRETCH)
+        chunk = stream.chunk(stream.start(index), n)
         yield chunk.examples(), np.asarray(chunk.targets)
 
 
@@ -198,10 +206,12 @@ def _telling_columns(inputs: Array, targets: Array, classes: int | None) -> list
     copies = np.flatnonzero(np.abs(_correlations(inputs, targets[:, None])[:, 0]) > 1 - 1e-6)
     if len(copies) or classes is None:
         return [int(column) for column in copies]
-    recoded = [int(c) for c in range(inputs.shape[1]) if _recodes(inputs[:, c], targets)]
+    labels, first, which = np.unique(targets, return_index=True, return_inverse=True)
+    steady = np.flatnonzero((inputs == inputs[first[which]]).all(axis=0))  # within every class
+    recoded = [int(c) for c in steady if len(np.unique(inputs[:, c])) == len(labels)]
     if recoded:
         return recoded
-    indicators = targets[:, None] == np.unique(targets)
+    indicators = targets[:, None] == labels
     found = np.abs(_correlations(inputs, indicators)) > 1 - 1e-6
     return [int(c) for c in np.argmax(found, axis=0)] if found.any(axis=0).all() else []
 
@@ -217,14 +227,16 @@ def _correlations(inputs: Array, others: Array) -> Array:
     return result
 
 
-def _recodes(column: Array, targets: Array) -> bool:
-    """Return whether each target has one value of the column, and no two targets the same one."""
-    pairs = {*zip(column.tolist(), targets.tolist(), strict=True)}
-    values, labels = ({pair[i] for pair in pairs} for i in range(2))
-    return len(pairs) == len(values) == len(labels)
+def _shown(task: Task) -> Array:
+    """Return what a task shows at either end, a new float32 array."""
+    ends = np.r_[0 : min(EDGE, len(task.rows)), max(len(task.rows) - EDGE, 0) : len(task.rows)]
+    chosen = task.inputs[np.asarray(task.rows)[ends]]
+    drawn = () if task.draws is None else (task.draws[ends],)
+    return np.array(task.transform(chosen, *drawn), dtype=np.float32)
 
 
-def _content(task: Task) -> tuple[Array, Array]:
-    """Return copies of what a task shows at either end, and of all its targets."""
-    rows = np.concatenate([task.rows[:EDGE], task.rows[-EDGE:]])
-    return np.array(task.transform(task.inputs[rows]), dtype=np.float32), np.array(task.targets)
+def _content(task: Task) -> list[Array]:
+    """Return copies of what a task shows at either end, all its targets, and what is held out."""
+    held = [part for part in (task.test, task.validation) if part is not None]
+    parts = [part.examples() for part in held] + [np.array(part.targets) for part in held]
+    return [_shown(task), np.array(task.targets), *parts]

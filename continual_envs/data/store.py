@@ -1,14 +1,16 @@
 """Where the data files are: `$CONTINUAL_ENVS_DATA`, then the cache folder, then a download.
 
 A file counts only if the SHA-256 of its uncompressed bytes is the published one, so every layout
-gives the same data; a file that is there but differs is an error and is never replaced.
+gives the same data; a file that is there but differs is an error and is never replaced. The sets
+of `CATALOG` are found here; the sets of image classes have modules of their own and share `places`
+and `download`.
 """
 
 from __future__ import annotations
 
 import hashlib
 import os
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -38,8 +40,32 @@ class Location:
 
 
 def names() -> tuple[str, ...]:
-    """Return the names of all data sets."""
+    """Return the names of the labelled images that `load` returns."""
     return tuple(CATALOG)
+
+
+def places(folders: Iterable[str]) -> Iterator[tuple[str, Path]]:
+    """Yield (origin, folder) for `folders` of `$CONTINUAL_ENVS_DATA`, then of the cache.
+
+    Raises:
+        DataNotFound: if `$CONTINUAL_ENVS_DATA` is set to something that is not a folder.
+    """
+    user = _user_folder()
+    if user:
+        yield from ((DATA_VARIABLE, user / folder) for folder in folders)
+    yield from (("cache", cache_folder() / folder) for folder in folders)
+
+
+def cache_folder() -> Path:
+    """Return the folder of the user's cache that downloads go to, one folder a data set in it."""
+    import pooch  # type: ignore[import-untyped]
+
+    return Path(pooch.os_cache("continual-envs"))
+
+
+def offline() -> bool:
+    """Return whether `$CONTINUAL_ENVS_OFFLINE` forbids downloads."""
+    return os.environ.get(OFFLINE_VARIABLE, "0") not in ("", "0")
 
 
 def locate(name: str) -> Location | None:
@@ -79,7 +105,7 @@ def obtain(name: str) -> Location:
     location = locate(name)
     if location:
         return location
-    if os.environ.get(OFFLINE_VARIABLE, "0") not in ("", "0"):
+    if offline():
         raise _not_found(name, f"{OFFLINE_VARIABLE} is set")
     return _download(name)
 
@@ -144,7 +170,7 @@ def _places(name: str) -> Iterator[tuple[str, Path, bool]]:
         for folder in folders:
             yield DATA_VARIABLE, user / folder, True
         yield DATA_VARIABLE, user, False
-    yield "cache", _cache_folder(name), True
+    yield "cache", cache_folder() / name, True
 
 
 def _user_folder() -> Path | None:
@@ -152,12 +178,6 @@ def _user_folder() -> Path | None:
     if value and not Path(value).is_dir():
         raise DataNotFound(f"{DATA_VARIABLE}: {value!r} is not a folder; correct it or unset it")
     return Path(value) if value else None
-
-
-def _cache_folder(name: str) -> Path:
-    import pooch  # type: ignore[import-untyped]
-
-    return Path(pooch.os_cache("continual-envs")) / name
 
 
 def _find(folder: Path, file: File) -> Path | None:
@@ -181,27 +201,39 @@ def _content(path: Path, file: File) -> bytes:
 
 
 def _download(name: str) -> Location:
-    import pooch
-
-    folder = _cache_folder(name)
-    pooch.get_logger().setLevel("WARNING")
-    downloader = pooch.HTTPDownloader(timeout=TIMEOUT_SECONDS)
+    folder = cache_folder() / name
     paths = []
     for file in CATALOG[name].files:
         path = _find(folder, file) or folder / f"{file.name}.gz"
         url = MIRRORS[name] + f"{file.name}.gz"
-        try:
-            # A file that is there is left alone: pooch would replace one with a wrong checksum.
-            if not path.exists():
-                pooch.retrieve(url, f"md5:{file.md5}", path.name, folder, downloader=downloader)
-        except OSError as error:  # what requests raises, and a cache that cannot be written
-            why = f"download of {url} failed ({type(error).__name__})"
-            raise _not_found(name, why) from error
-        except ValueError as error:  # pooch's checksum failure; it keeps nothing
-            line = str(error).partition(". Deleted")[0]
-            raise DataCorrupt(f"{url}: {line}; nothing was kept") from error
+        # A file that is there is left alone: pooch would replace one with a wrong checksum.
+        if not path.exists():
+            try:
+                download(url, file.md5, path)
+            except OSError as error:
+                raise _not_found(name, str(error)) from error
         paths.append(path)
     return Location(name, "cache", tuple(paths))
+
+
+def download(url: str, md5: str, path: Path) -> None:
+    """Write the file at `url` to `path`.
+
+    Raises:
+        OSError: one line, if there is no answer, or `path` cannot be written.
+        DataCorrupt: if its checksum is another; nothing is kept.
+    """
+    import pooch
+
+    pooch.get_logger().setLevel("WARNING")
+    downloader = pooch.HTTPDownloader(timeout=TIMEOUT_SECONDS)
+    try:
+        pooch.retrieve(url, f"md5:{md5}", path.name, path.parent, downloader=downloader)
+    except OSError as error:  # what requests raises, and a cache that cannot be written
+        raise OSError(f"download of {url} failed ({type(error).__name__})") from error
+    except ValueError as error:  # pooch's checksum failure; it keeps nothing
+        line = str(error).partition(". Deleted")[0]
+        raise DataCorrupt(f"{url}: {line}; nothing was kept") from error
 
 
 def _not_found(name: str, why: str) -> DataNotFound:

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from evaluation.report.arms import Arm, is_finished
-from evaluation.report.wording import plain
+from evaluation.report.wording import estimate, plain
 from evaluation.runs import Run
 
 # Said elsewhere on the page, or by another fact.
@@ -47,6 +47,10 @@ def facts(arm: Arm) -> list[tuple[str, str]]:
         ("updates per run", by_seed(runs, [_updates(run) for run in runs])),
         ("wall-clock seconds per run", by_seed(runs, [_seconds(run) for run in runs])),
     ]
+    passes = arm.score.passes_to_fresh
+    if passes.estimate is not None:
+        words = f"{estimate(passes, 1)} {passes.note}".rstrip()
+        known.append(("passes until 95 % of what fresh ends with, late window", words))
     others = dict.fromkeys(key for run in runs for key in sorted(run.config))
     names = [*_EXPECTED, *(key for key in others if key not in _EXPECTED)]
     for name in names:

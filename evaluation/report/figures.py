@@ -20,7 +20,14 @@ from evaluation.report.curves import (
     smoothing_window,
 )
 from evaluation.report.drawing import Line, Look, draw, spans_decades, style
-from evaluation.report.wording import DIRECTIONS, kinds, number, outcome_decimals, slug
+from evaluation.report.wording import (
+    DIRECTIONS,
+    kinds,
+    number,
+    outcome_decimals,
+    outcome_words,
+    slug,
+)
 
 # Okabe & Ito's colours but for yellow, which white swallows, then three of Tol's: told apart by
 # colour-blind readers, and every line is labelled at its end as well.
@@ -38,10 +45,14 @@ OTHER_REFERENCE = Look("#a0a0a0", (0, (6, 1.5, 1, 1.5)), 1.2)
 
 MEASURES = {
     "dead_units": "Fraction of hidden units that are exactly 0 on every probe example.",
+    "rarely_active_units": "Fraction of hidden units that are not 0 on less than 1 % of the probe "
+    "examples (and positions).",
     "tau_dormant_units": "Fraction of hidden units whose mean absolute activation is at most 0.1 "
     "times the mean of their layer.",
     "srank_99": "Least number of the hidden features' largest singular values that sum to 99 % "
     "of all; mean over layers.",
+    "srank_99_last": "Least number of the last hidden features' largest singular values that sum "
+    "to 99 % of all.",
     "effective_rank": "Exponential of the entropy of the hidden features' normalised singular "
     "values; mean over layers.",
     "approximate_rank": "Least number of the hidden features' largest squared singular values "
@@ -58,6 +69,7 @@ BOUNDS = {
     "accuracy": (0.0, 1.0),
     "return": (-np.inf, np.inf),
     "dead_units": (0.0, 1.0),
+    "rarely_active_units": (0.0, 1.0),
     "tau_dormant_units": (0.0, 1.0),
 }
 NOT_NEGATIVE = (0.0, np.inf)  # an error and the other measures of ours
@@ -101,7 +113,8 @@ def outcome_panel(
     anchor = anchor_curve([arm.group for arm in drawn], window) if drawn else None
     behind = _behind(beside, problem.outcome, problem.num_tasks, known)
     lines = behind + _before(lines, beside)
-    words = [f"Mean {problem.outcome} of each task over seeds{_bands(drawn)}."]
+    outcome = outcome_words(problem.arms[0].score)
+    words = [f"Mean {outcome} of each task over seeds{_bands(drawn)}."]
     if window > 1:
         words.append(f"Each seed is first smoothed over {window} tasks.")
     words.append("Dashed grey: reference arms.")

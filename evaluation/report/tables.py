@@ -18,6 +18,7 @@ from evaluation.report.wording import (
     interval_sentence,
     number,
     outcome_decimals,
+    outcome_words,
     reason,
 )
 from evaluation.scores import Score
@@ -78,8 +79,9 @@ def table(scores: Sequence[Score]) -> Table:
     decimals = outcome_decimals(ordered)
     rows = [(score.is_reference, _row(score, decimals, marks)) for score in ordered]
     first = ordered[0]
+    better = DIRECTIONS[first.higher_is_better]
     return Table(
-        title=f"{first.problem_label}: {first.outcome_name}, {DIRECTIONS[first.higher_is_better]}",
+        title=f"{first.problem_label}: {outcome_words(first)}, {better}",
         methods=tuple(row for is_reference, row in rows if not is_reference),
         references=tuple(row for is_reference, row in rows if is_reference),
         footnotes=tuple((mark, text) for text, mark in marks.items()),

@@ -14,7 +14,17 @@ from evaluation.statistics import Interval
 RATIO_DECIMALS = 3
 DASH = "\N{EM DASH}"
 KINDS = {"t": "Student t", "fieller": "Fieller", "bootstrap": "percentile bootstrap"}
+SCORED = {
+    "online": "",
+    "last test": " on test examples after the last pass",
+    "best test": " on test examples, best of all passes",
+}
 DIRECTIONS = {True: "higher is better", False: "lower is better"}
+
+
+def outcome_words(score: Score) -> str:
+    """Return the outcome's name and on which examples it is taken."""
+    return score.outcome_name + SCORED[score.scored]
 
 
 def outcome_decimals(scores: Sequence[Score]) -> int:

@@ -12,7 +12,8 @@ from gymnasium import spaces
 from agents import registry, seeding
 from agents.learner import Batch, NetworkLearner
 from agents.network import Network
-from agents.networks.mlp import MLP, NetworkSpec
+from agents.networks.mlp import MLP
+from agents.networks.spec import NetworkSpec
 from continual_envs.core import Chunk
 
 INPUTS, CLASSES, HIDDEN = 7, 4, (8, 6)
@@ -116,7 +117,8 @@ def bare(
     made = (optimizer or (lambda parameters: torch.optim.SGD(parameters, lr=0.1)))(
         module.parameters()
     )
-    return module, Network(dict(module.named_parameters()), module.hidden_layers(), made, seed)
+    params = dict(module.named_parameters())
+    return module, Network(params, module.hidden_layers(), made, seed, head=module.head())
 
 
 def batch_of(features: list[torch.Tensor]) -> Batch:

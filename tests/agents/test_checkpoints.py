@@ -106,7 +106,7 @@ def test_unit_resets_after_loading_reach_the_loaded_optimizer_state(profile):
         if state.replaced > replaced:
             break
     (unit,) = (state.age == 0).nonzero()[:, 0]
-    for name in (layer.weight, layer.bias):
+    for name in (layer.incoming[0].weight, layer.incoming[0].bias):
         slots = loaded.optimizer.state[network.params[name]]
         assert not slots["exp_avg"][unit].any() and not slots["exp_avg_sq"][unit].any()
         assert slots["exp_avg"].any()

@@ -9,7 +9,8 @@ from scipy import stats
 
 from agents.methods.continual_backprop import ContinualBackprop, quota
 from agents.network import Network
-from agents.networks.mlp import MLP, init_bound
+from agents.networks.mlp import MLP
+from agents.networks.parts import init_bound
 from agents.optimizers import ElementwiseAdam
 from tests.agents.helpers import INPUTS, bare, batch_of, float64, forward, train
 

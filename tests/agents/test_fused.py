@@ -10,12 +10,13 @@ import pytest
 from agents.engines.fused import FusedLearner
 from agents.engines.parts import matrices
 from agents.learner import NetworkLearner
-from agents.methods.continual_backprop import ContinualBackprop, Utility
+from agents.methods.continual_backprop import ContinualBackprop
 from agents.methods.dropout import Dropout
 from agents.methods.fresh import Fresh
 from agents.methods.l2 import L2
 from agents.methods.layer_norm import LayerNorm
 from agents.methods.shrink_perturb import ShrinkPerturb
+from agents.methods.utility import Utility
 from continual_envs.core import Chunk
 from continual_envs.transforms import Identity, Pixels
 from tests.agents.helpers import CLASSES, INPUTS, float64, problem

@@ -14,12 +14,13 @@ from agents.engines.captured import CapturedUpdate
 from agents.engines.feed import shown
 from agents.engines.graph import GraphLearner, Member
 from agents.learner import NetworkLearner
-from agents.methods.continual_backprop import ContinualBackprop, Utility
+from agents.methods.continual_backprop import ContinualBackprop
 from agents.methods.dropout import Dropout
 from agents.methods.fresh import Fresh
 from agents.methods.l2 import L2
 from agents.methods.layer_norm import LayerNorm
 from agents.methods.shrink_perturb import ShrinkPerturb
+from agents.methods.utility import Utility
 from agents.testing import check_agent
 from continual_envs.core import Chunk
 from continual_envs.transforms import Identity

@@ -9,7 +9,8 @@ from torch import nn
 from torch.nn import functional as F
 
 from agents.base import Inspectable, Learner, LearnerAgent, Transition, decide
-from agents.learner import NetworkLearner, sizes
+from agents.learner import NetworkLearner
+from agents.problem import sizes
 from tests.agents.helpers import (
     AGENTS,
     INPUTS,
@@ -249,11 +250,11 @@ def test_float64_is_float64_throughout():
 @pytest.mark.parametrize(
     ("observations", "actions", "expected"),
     [
-        (spaces.Box(0, 1, (5,)), spaces.Discrete(3), (5, 3, 1)),
-        (spaces.Box(0, 1, (2, 5)), spaces.MultiDiscrete([3, 3]), (5, 3, 2)),
-        (spaces.Box(0, 1, (1, 5)), spaces.MultiDiscrete([3]), (5, 3, 1)),
-        (spaces.Box(0, 1, (5,)), spaces.Box(-1, 1, (1,)), (5, 1, 1)),
-        (spaces.Box(0, 1, (2, 5)), spaces.Box(-1, 1, (2,)), (5, 1, 2)),
+        (spaces.Box(0, 1, (5,)), spaces.Discrete(3), ((5,), 3, 1)),
+        (spaces.Box(0, 1, (2, 5)), spaces.MultiDiscrete([3, 3]), ((5,), 3, 2)),
+        (spaces.Box(0, 1, (1, 5)), spaces.MultiDiscrete([3]), ((5,), 3, 1)),
+        (spaces.Box(0, 1, (5,)), spaces.Box(-1, 1, (1,)), ((5,), 1, 1)),
+        (spaces.Box(0, 1, (2, 5)), spaces.Box(-1, 1, (2,)), ((5,), 1, 2)),
     ],
 )
 def test_sizes_of_supervised_spaces(observations, actions, expected):

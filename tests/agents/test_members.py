@@ -8,9 +8,10 @@ import torch
 from torch.func import functional_call
 from torch.nn import functional as F
 
-from agents.methods.continual_backprop import ContinualBackprop, Utility
+from agents.methods.continual_backprop import ContinualBackprop
 from agents.methods.l2 import L2
 from agents.methods.shrink_perturb import ShrinkPerturb
+from agents.methods.utility import Utility
 from agents.network import Network
 from agents.optimizers import ElementwiseAdam
 from tests.agents.helpers import CLASSES, INPUTS, bare, batch_of

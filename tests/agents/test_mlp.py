@@ -5,7 +5,9 @@ import torch
 from torch import nn
 
 from agents import seeding
-from agents.networks.mlp import ACTIVATIONS, MLP, NetworkSpec, init_bound
+from agents.networks.mlp import MLP
+from agents.networks.parts import ACTIVATIONS, init_bound
+from agents.networks.spec import NetworkSpec
 from tests.agents.helpers import float64, train, values
 
 
@@ -91,13 +93,13 @@ def test_hidden_layers_name_real_parameters(layer_norm):
     module = mlp(layer_norm=layer_norm)
     params = dict(module.named_parameters())
     for units, layer in zip((400, 300), module.hidden_layers(), strict=True):
-        assert params[layer.weight].shape[0] == params[layer.bias].shape[0] == units
-        assert [params[name].shape[1] for name in layer.consumers] == [units]
-        (consumer,), (bias,) = layer.consumers, layer.consumer_biases
-        assert params[bias].shape[0] == params[consumer].shape[0]
-        assert (layer.norm is not None) == layer_norm
-        assert (layer.norm is not None) is layer_norm
-        for name in layer.norm or ():
+        (incoming,), (consumer,) = layer.incoming, layer.consumers
+        assert params[incoming.weight].shape[0] == params[incoming.bias].shape[0] == units
+        assert params[consumer.weight].shape[1] == units and consumer.spread == 1
+        assert params[consumer.bias].shape[0] == params[consumer.weight].shape[0]
+        assert (incoming.norm is not None) is layer_norm
+        assert layer.exact is not layer_norm and incoming.statistics is None
+        for name in incoming.norm or ():
             assert params[name].shape == (units,)
 
 
@@ -118,13 +120,13 @@ def test_dropout_zeroes_the_stated_share_and_scales_up_the_rest():
 def test_dropout_draws_only_in_training_and_from_its_own_generator():
     module = mlp(dropout_rate=0.5)
     x = torch.ones(2, 50)
-    state, default = module._dropout.get_state(), torch.get_rng_state()
+    state, default = module.dropout.get_state(), torch.get_rng_state()
     module.eval()
     assert torch.equal(module(x)[0], module(x)[0])
-    assert torch.equal(module._dropout.get_state(), state)
+    assert torch.equal(module.dropout.get_state(), state)
     module.train()
     assert not torch.equal(module(x)[0], module(x)[0])
-    assert not torch.equal(module._dropout.get_state(), state)
+    assert not torch.equal(module.dropout.get_state(), state)
     assert torch.equal(torch.get_rng_state(), default)
 
 

@@ -10,7 +10,7 @@ import pytest
 import torch
 
 from agents.base import LearnerAgent
-from agents.methods.continual_backprop import Utility
+from agents.methods.utility import Utility
 from tests.agents.helpers import AGENTS, build, examples, problem, train, values
 
 BASES = {"sgd": {}, "momentum": {"momentum": 0.9}, "adam": {"optimizer": "adam"}}

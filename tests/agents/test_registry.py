@@ -52,11 +52,11 @@ def test_defaults_of_the_bases():
     def defaults(name):
         return {key: p.default for key, p in agents.parameters(name).items()}
 
-    hidden = {"hidden": (100, 100, 100), "activation": "relu"}
-    steps = {"momentum": 0.0, "betas": (0.9, 0.999)}
-    sgd = {"step_size": 0.01, "optimizer": "sgd", **steps}
+    hidden = {"hidden": (100, 100, 100), "activation": "relu", "network": "auto"}
+    steps = {"betas": (0.9, 0.999), "decay_epochs": ()}
+    sgd = {"step_size": 0.01, "optimizer": "sgd", "momentum": 0.0, **steps}
     assert defaults("backprop") == {**sgd, **hidden}
-    assert defaults("adam") == {"step_size": 1e-3, "betas": (0.9, 0.999), **hidden}
+    assert defaults("adam") == {"step_size": 1e-3, **steps, **hidden}
     assert defaults("linear") == sgd
     assert agents.make("adam", *problem(), seed=0).optimizer.param_groups[0]["lr"] == 1e-3
     assert not agents.make("linear", *problem(), seed=0).module.hidden_layers()

@@ -6,7 +6,8 @@ import pytest
 import torch
 from scipy import stats
 
-from agents.methods.continual_backprop import ContinualBackprop, Utility
+from agents.methods.continual_backprop import ContinualBackprop
+from agents.methods.utility import Utility
 from tests.agents.helpers import batch_of, examples, float64, forward
 from tests.agents.test_continual_backprop import FEATURES, after_step, attached, crowd, inputs
 

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from continual_envs.core import Chunk, Stream, Task
+from continual_envs.core import Chunk, Held, Stream, Task
 from continual_envs.streams.permuted_digits import PermutedDigits
 from continual_envs.streams.permuted_mnist import PermutedMNIST
 from continual_envs.streams.slowly_changing_regression import SlowlyChangingRegression
@@ -113,6 +113,34 @@ def test_tasks_may_interleave_in_a_chunk() -> None:
     assert [targets.tolist() for _, targets in batches] == [[0, 1], [2, 3]]
 
 
+def test_words_are_given_to_transforms_that_draw() -> None:
+    inputs, words = np.arange(12, dtype=np.uint8).reshape(3, 4), np.arange(5, dtype=np.uint64)
+
+    def add(shown: NDArray[Any], drawn: NDArray[np.uint64]) -> NDArray[Any]:
+        return shown + drawn[:, None].astype(np.float32)
+
+    def subtract(shown: NDArray[Any], drawn: NDArray[np.uint64]) -> NDArray[Any]:
+        return shown - drawn[:, None].astype(np.float32)
+
+    rows, which = np.array([2, 0, 0, 1, 2]), np.array([1, 0, 1, 1, 0])
+    chunk = Chunk(inputs, rows, (add, subtract), which, np.arange(5), words)
+    signs = np.where(which == 0, 1, -1)
+    expected = inputs[rows] + np.float32(signs * np.arange(5))[:, None]
+    assert same(chunk.examples(), expected.astype(np.float32))
+    alone = replace(chunk, transforms=(add,), which=np.zeros(5, np.int64))
+    assert same(alone.examples(), (inputs[rows] + np.arange(5)[:, None]).astype(np.float32))
+
+
+def test_held_out_examples_are_shown_as_copies() -> None:
+    inputs = np.arange(12, dtype=np.uint8).reshape(3, 4)
+    held = Held(inputs, np.array([2, 0]), Pixels(np.arange(4)[::-1], 16), np.array([1, 0]))
+    expected = np.float32(inputs[[2, 0], ::-1]) / np.float32(16)
+    assert same(held.examples(), np.ascontiguousarray(expected))
+    assert same(
+        Held(np.float32(inputs), np.array([1]), Identity(), held.targets).examples().base, None
+    )
+
+
 @each_stream
 def test_anchors(name: str) -> None:
     stream = build(name)
@@ -175,6 +203,9 @@ class Given(Stream):
         return self.given
 
 
+HELD = Held(np.arange(4).reshape(2, 2), np.array([1, 0]), Identity(), np.array([0, 1]))
+
+
 @pytest.mark.parametrize(
     "change",
     [
@@ -184,6 +215,10 @@ class Given(Stream):
         {"transform": Shift(0.25, np.array([1, 0]))},
         {"transform": Shift(0.5, np.array([0, 1]))},
         {"transform": Identity()},
+        {"draws": np.arange(3, dtype=np.uint64)},
+        {"source": "files"},
+        {"test": HELD},
+        {"validation": replace(HELD, rows=HELD.rows[:1], targets=HELD.targets[:1])},
     ],
 )
 def test_a_hash_covers(change: dict[str, Any]) -> None:
@@ -196,6 +231,54 @@ def test_a_hash_covers_the_inputs_of_every_task() -> None:
     other.task = lambda index: (other.given, changed)[index]  # type: ignore[method-assign]
     assert stream.content_hash((0,)) == other.content_hash((0,))
     assert stream.content_hash((0, 1)) != other.content_hash((0, 1))
+
+
+@pytest.mark.parametrize("part", ["test", "validation"])
+def test_a_hash_covers_what_is_held_out(part: str) -> None:
+    others = [replace(HELD, rows=np.array([0, 1])), replace(HELD, targets=np.array([0, 0]))]
+    hashes = {Given(**{part: held}).content_hash() for held in (HELD, *others)}
+    assert len(hashes) == 3
+
+
+def test_decoded_inputs_are_hashed_as_their_files() -> None:
+    inputs = Given().given.inputs
+    hashes = [Given(source="a", inputs=shown).content_hash() for shown in (inputs, inputs + 1)]
+    assert hashes[0] == hashes[1] != Given(source="b").content_hash()
+
+
+class Growing(Given):
+    """Task i has i + 3 examples."""
+
+    def length(self, index: int) -> int:
+        return index + 3
+
+    def start(self, index: int) -> int:
+        return index * (index + 5) // 2
+
+    def task(self, index: int) -> Task:
+        n = np.arange(index + 3)
+        return replace(self.given, index=index, rows=n % 4, targets=n)
+
+
+@pytest.mark.parametrize("stream", [Given(), Growing()])
+def test_positions_are_located(stream: Stream) -> None:
+    places = [(i, e) for i in range(30) for e in range(stream.length(i))]
+    assert [stream.locate(position) for position in range(len(places))] == places
+    assert [stream.start(index) for index in range(30)] == [
+        position for position, (_, example) in enumerate(places) if example == 0
+    ]
+
+
+@pytest.mark.parametrize("start", [0, 2, 3, 9])
+@pytest.mark.parametrize("n", [1, 3, 20])
+def test_a_chunk_of_tasks_that_differ_in_length(start: int, n: int) -> None:
+    stream = Growing()
+    places = [stream.locate(position) for position in range(start, start + n)]
+    chunk = stream.chunk(start, n)
+    assert chunk.targets.tolist() == [example for _, example in places]
+    assert chunk.rows.tolist() == [example % 4 for _, example in places]
+    assert (chunk.which + places[0][0]).tolist() == [task for task, _ in places]
+    assert chunk.inputs is stream.given.inputs
 
 
 def test_a_hash_reads_views_as_their_values() -> None:

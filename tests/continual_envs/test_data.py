@@ -2,16 +2,12 @@
 
 from __future__ import annotations
 
-import functools
 import gzip
 import hashlib
-import http.server
 import socket
 import subprocess
 import sys
-import threading
 import time
-from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -20,6 +16,7 @@ import pytest
 from continual_envs.data import (
     DataCorrupt,
     DataNotFound,
+    all_names,
     fetch,
     idx,
     load,
@@ -33,19 +30,7 @@ IMAGES, LABELS = "train-images-idx3-ubyte", "train-labels-idx1-ubyte"
 MNIST_COUNTS = [5923, 6742, 5958, 6131, 5842, 5421, 5918, 6265, 5851, 5949]
 
 
-@pytest.fixture(autouse=True)
-def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
-    """An empty cache folder, no variables set, no network, nothing loaded yet."""
-    folder = tmp_path / "cache"
-    monkeypatch.setattr("pooch.os_cache", lambda project: folder)
-    monkeypatch.delenv("CONTINUAL_ENVS_DATA", raising=False)
-    monkeypatch.delenv("CONTINUAL_ENVS_OFFLINE", raising=False)
-    monkeypatch.setenv("NO_PROXY", "127.0.0.1")
-    for name in store.MIRRORS:
-        monkeypatch.setitem(store.MIRRORS, name, f"http://127.0.0.1:{_closed_port()}/")
-    load.cache_clear()
-    yield folder
-    load.cache_clear()
+pytestmark = pytest.mark.usefixtures("cache")
 
 
 @pytest.fixture(scope="session")
@@ -56,34 +41,6 @@ def raw_mnist(real_data: Path, tmp_path_factory: pytest.TempPathFactory) -> Path
         content = gzip.decompress((real_data / "mnist" / f"{name}.gz").read_bytes())
         (folder / name).write_bytes(content)
     return folder
-
-
-@pytest.fixture
-def serve() -> Iterator:
-    """A function that serves a folder on 127.0.0.1 and returns its URL."""
-    servers = []
-
-    class Quiet(http.server.SimpleHTTPRequestHandler):
-        def log_message(self, *args) -> None:
-            pass
-
-    def start(folder: Path) -> str:
-        handler = functools.partial(Quiet, directory=str(folder))
-        server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler)
-        threading.Thread(target=server.serve_forever, daemon=True).start()
-        servers.append(server)
-        return f"http://127.0.0.1:{server.server_port}/"
-
-    yield start
-    for server in servers:
-        server.shutdown()
-        server.server_close()
-
-
-def _closed_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return probe.getsockname()[1]
 
 
 def _put(source: Path, folder: Path, suffix: str = ".gz") -> None:
@@ -133,7 +90,7 @@ def test_arrays_are_shared_and_read_only():
 def test_importing_needs_neither_pooch_nor_torch():
     code = (
         "import sys, continual_envs.data as d; d.load('digits');"
-        "print({'pooch', 'requests', 'torch', 'sklearn'} & set(sys.modules))"
+        "print({'pooch', 'requests', 'PIL', 'torch', 'sklearn'} & set(sys.modules))"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "set()"
@@ -142,8 +99,15 @@ def test_importing_needs_neither_pooch_nor_torch():
 @pytest.mark.parametrize("function", [load, locate, fetch, verify])
 def test_unknown_name_is_refused_with_the_nearest(function):
     assert names() == ("mnist", "fashion_mnist", "digits")
+    assert all_names() == (*names(), "cifar100", "imagenet32", "imagenet")
     with pytest.raises(ValueError, match="'mnst' is not one of .*; nearest: mnist"):
         function("mnst")
+
+
+@pytest.mark.parametrize("name", ["cifar100", "imagenet32", "imagenet"])
+def test_sets_of_classes_are_not_labelled_images(name):
+    with pytest.raises(ValueError, match=f"'{name}' is not one of digits, fashion_mnist, mnist"):
+        load(name)
 
 
 # --- idx ----------------------------------------------------------------------------------------

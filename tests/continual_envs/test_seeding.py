@@ -33,6 +33,10 @@ def test_purposes_never_change_their_number() -> None:
         "TARGET": 3,
         "DRIFT": 4,
         "NOISE": 5,
+        "CLASSES": 6,
+        "AUGMENTATION": 7,
+        "IMAGES": 8,
+        "SPLIT": 9,
     }
 
 

@@ -14,7 +14,17 @@ from gymnasium import wrappers
 from gymnasium.wrappers import vector as vector_wrappers
 
 import continual_envs
-from tests.problems import IDS, STEPS_A_TASK, VARIANTS, make, make_vec, rollout, same, start
+from tests.problems import (
+    IDS,
+    STEPS_A_TASK,
+    VARIANTS,
+    length_of,
+    make,
+    make_vec,
+    rollout,
+    same,
+    start,
+)
 
 each_id = pytest.mark.parametrize("problem", IDS)
 each_variant = pytest.mark.parametrize("variant", VARIANTS)
@@ -162,7 +172,7 @@ def test_before_the_first_reset_and_at_the_end(problem: str) -> None:
     continual_envs.load_state_dict(fresh, continual_envs.state_dict(env))
     with pytest.raises(gym.error.ResetNeeded):
         fresh.unwrapped.step(fresh.action_space.sample())
-    seen = start(env, 0, 96)
+    seen = start(env, 0, length_of(problem))
     continual_envs.load_state_dict(fresh, continual_envs.state_dict(env))
     assert same(fresh.unwrapped.observe(), seen[-1][1])
     with pytest.raises(RuntimeError, match="num_tasks=2"):

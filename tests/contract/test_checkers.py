@@ -21,6 +21,7 @@ from continual_envs.registration import NAMESPACE, PROBLEMS
 from continual_envs.testing import check_problem
 from evaluation.cli import main
 from tests.contract import broken_agents, broken_problems
+from tests.problems import IMAGES, SMALL
 
 AGENT_MODULE, PROBLEM_MODULE = broken_agents.__name__, broken_problems.__name__
 AGENTS = {
@@ -58,6 +59,17 @@ PROBLEM_FAULTS = {
     "HidesItsTransform": "content_hash: the same for tasks 0 and 1, which differ",
     "NeedsMoreClasses": "targets: of task 0 are 0 to 3, not within 0 to 2",
     "FailsLater": "tasks have their form: raises IndexError",
+    "ShowsATestExample": "test: 1 of 14 examples of task 0 are also in the stream$",
+    "TestsOnACopy": "test: 20 of 20 examples of task 0 are also in the stream$",
+    "SelectsOnTest": "validation: 14 of 14 examples of task 0 are also in test$",
+    "HoldsNothingOut": "scored: 'last test' needs test examples; task 0 has none$",
+    "ShowsSomeTwice": "epochs: pass 1 of task 0 does not show the rows of pass 0$",
+    "MiscountsTasks": "start: of task 2 is 240; task 1 starts at 120 and has 240 examples$",
+    "LocatesByTheFirst": r"locate: position 359 is task and example \(2, 119\), not \(1, 239\)$",
+    "DrawsFractions": r"draws: of task 0 have shape \(120,\) and dtype float64, not \(120,\) and",
+    "CountsItsCalls": "privileges: of task and example .* depend on what was asked before$",
+    "TellsWhatItDoesNotSay": "privileges: epoch, seen told, but `disclosed` names nothing",
+    "TellsTheTarget": r"leak: info\['epoch'\] is the target of the observation that it comes with",
     "LeaksIntoInfo": r"leak: info\['hint'\] is the target of the observation that it comes with",
     "TellsTheNextTarget": r"leak: info\['target'\] is that of the observation it comes with",
     "ReusesObservation": "buffer: step 2 returned an observation in memory returned before",
@@ -68,7 +80,10 @@ PROBLEM_FAULTS = {
     "Terminates": "terminated, truncated: .* are True, False",
     "ForgetsItsPlace": "state_dict: a new environment with another's state goes on differently",
 }
-PROBLEM_SETTINGS: dict[str, dict[str, Any]] = {"PermutedMNIST-v0": {"dataset": "digits"}}
+PROBLEM_SETTINGS: dict[str, dict[str, Any]] = {
+    "PermutedMNIST-v0": {"dataset": "digits"},
+    **{problem: SMALL[problem] for problem in IMAGES},
+}
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -106,6 +121,11 @@ def test_sound_plugins_have_no_fault(settings: dict[str, Any]) -> None:
     assert check_agent(functools.partial(broken_agents.SoundLearner, momentum=0.5)) == []
 
 
+@pytest.mark.parametrize("settings", [{}, {"batch_size": 10}, {"images": 4}])
+def test_a_sound_protocol_has_no_fault(settings: dict[str, Any]) -> None:
+    assert check_problem(broken_problems.SoundProtocol, **settings) == []
+
+
 @pytest.mark.parametrize("name", [*registry.BASES, *registry.METHODS])
 def test_our_agents_have_no_fault(name: str) -> None:
     assert check_agent(name) == []
@@ -120,6 +140,12 @@ def test_our_composition_has_no_fault_while_its_methods_act() -> None:
 @pytest.mark.parametrize("name", PROBLEMS)
 def test_our_problems_have_no_fault(name: str) -> None:
     assert check_problem(f"{NAMESPACE}/{name}", **PROBLEM_SETTINGS.get(name, {})) == []
+
+
+@pytest.mark.parametrize("name", IMAGES)
+def test_batches_of_images_have_no_fault(name: str) -> None:
+    settings = SMALL[name] | {"batch_size": 8, "disclosure": "signalled"}
+    assert check_problem(f"{NAMESPACE}/{name}", **settings) == []
 
 
 def test_an_agent_without_randomness_may_ignore_its_seed() -> None:

@@ -9,7 +9,17 @@ import numpy as np
 import pytest
 
 from continual_envs.core import Clock
-from tests.problems import IDS, STEPS_A_TASK, VARIANTS, make, make_vec, same, start
+from tests.problems import (
+    IDS,
+    IMAGES,
+    STEPS_A_TASK,
+    VARIANTS,
+    length_of,
+    make,
+    make_vec,
+    same,
+    start,
+)
 
 each_id = pytest.mark.parametrize("problem", IDS)
 each_variant = pytest.mark.parametrize("variant", VARIANTS)
@@ -19,7 +29,7 @@ each_variant = pytest.mark.parametrize("variant", VARIANTS)
 @each_variant
 def test_steps_read_and_chunk_are_one_data_path(problem: str, variant: str) -> None:
     env, reader = make(problem, variant).unwrapped, make(problem, variant).unwrapped
-    size, total = env.batch_size or 1, 96
+    size, total = env.batch_size or 1, env.stream.start(2)
     observation, _ = env.reset(seed=2)
     reader.reset(seed=2)
     shown, targets = [observation], []
@@ -56,7 +66,8 @@ def test_steps_go_on_behind_what_was_read(problem: str) -> None:
 
 @each_id
 def test_steps_go_on_from_one_block_read_ahead_to_the_next(problem: str) -> None:
-    env, members, total = make(problem), make_vec(problem, 2), 600
+    longer = {"epochs": 20} if problem in IMAGES else {"examples_per_task": 320}
+    env, members, total = make(problem, **longer), make_vec(problem, 2, **longer), 600
     singles = [env.reset(seed=0)[0]] + [
         env.step(env.action_space.sample())[0] for _ in range(total)
     ]
@@ -67,9 +78,10 @@ def test_steps_go_on_from_one_block_read_ahead_to_the_next(problem: str) -> None
 
 
 @each_id
-@pytest.mark.parametrize("n", [0, -16, 8, 112])
-def test_what_cannot_be_read_is_refused(problem: str, n: int) -> None:
+@pytest.mark.parametrize("n", [0, -16, 8, None])
+def test_what_cannot_be_read_is_refused(problem: str, n: int | None) -> None:
     env = make(problem, "batch", num_tasks=2).unwrapped
+    n = length_of(problem) + 16 if n is None else n
     env.reset(seed=0)
     with pytest.raises(ValueError, match=r"^n: .+ is not allowed; [^\n]+$"):
         env.read(n)

@@ -12,7 +12,17 @@ from gymnasium.vector.utils import batch_space
 
 from continual_envs.core import Clock
 from continual_envs.environment import StreamVectorEnv
-from tests.problems import IDS, STEPS_A_TASK, VARIANTS, make, make_vec, rollout, same, start
+from tests.problems import (
+    IDS,
+    STEPS_A_TASK,
+    VARIANTS,
+    length_of,
+    make,
+    make_vec,
+    rollout,
+    same,
+    start,
+)
 
 each_id = pytest.mark.parametrize("problem", IDS)
 each_variant = pytest.mark.parametrize("variant", VARIANTS)
@@ -64,10 +74,15 @@ def test_members_are_the_singles_of_the_next_seeds(problem: str, variant: str, l
 def test_all_members_switch_together_under_one_clock(problem: str) -> None:
     env = make_vec(problem, 4, disclosure="identified")
     env.reset(seed=0)
-    for step in range(1, 100):
+    stream = env.streams[0]
+    for task, example in [(0, i) for i in range(1, 48)] + [(1, i) for i in range(48)]:
         info = env.step(env.action_space.sample())[-1]
-        assert set(info["task"]) == {step // 48}
-        assert env.clock == Clock(step // 48, step % 48, step)
+        assert set(info["task"]) == {task}
+        assert env.clock == Clock(task, example, 48 * task + example)
+    ended = stream.start(2)
+    while env.clock.examples < ended:
+        info = env.step(env.action_space.sample())[-1]
+    assert set(info["task"]) == {2} and env.clock == Clock(2, 0, ended)
 
 
 @each_id
@@ -76,7 +91,7 @@ def test_a_finite_vector_truncates_everyone_and_then_refuses(
     problem: str, batch: int | None
 ) -> None:
     env = make_vec(problem, 2, num_tasks=2, batch_size=batch)
-    seen = start(env, 0, 96 // (batch or 1))
+    seen = start(env, 0, length_of(problem) // (batch or 1))
     assert not any(step[4].any() for step in seen[1:-1]) and seen[-1][4].all()
     assert not any(step[3].any() for step in seen[1:])
     assert same(seen[-1][1], seen[-2][1]), "the last observations are shown again"

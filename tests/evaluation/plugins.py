@@ -23,6 +23,8 @@ class ByStep:
         self.needs_boundary = learner.needs_boundary
         self.predict, self.update = learner.predict, learner.update
         self.inspect, self.on_task_switch = learner.inspect, learner.on_task_switch
+        self.on_privileges = learner.on_privileges
+        self.snapshot, self.rewind = learner.snapshot, learner.rewind
 
 
 class ByStepAndBack(ByStep):

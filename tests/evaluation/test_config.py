@@ -2,12 +2,14 @@
 
 import itertools
 import math
+from dataclasses import replace
 
 import numpy as np
 import pytest
 
 from evaluation.config import configure, parse_seeds, problem_ids
 from evaluation.presets import LAPTOP, PAPER
+from evaluation.runs import ADDED
 from evaluation.settings import parse_assignment
 from tests.evaluation.helpers import DIGITS, cell
 
@@ -127,6 +129,8 @@ def test_every_setting_is_expanded_and_of_its_declared_type() -> None:
         "betas": [0.9, 0.999],
         "hidden": [8, 4],
         "activation": "relu",
+        "network": "auto",
+        "decay_epochs": [],
     }
     assert type(config.agent_settings["step_size"]) is float
     assert config.problem_settings == {
@@ -138,6 +142,20 @@ def test_every_setting_is_expanded_and_of_its_declared_type() -> None:
     }
     same = cell(settings={"step_size": np.float64(1), "hidden": [8, 4]}, problem_settings={})
     assert same == config
+
+
+def test_an_alias_is_the_agent_it_names() -> None:
+    assert cell("retrained+l2") == cell("fresh+l2")
+
+
+def test_a_setting_that_came_later_leaves_older_hashes_alone() -> None:
+    config = cell()
+    older = {k: v for k, v in config.agent_settings.items() if k not in ADDED}
+    assert len(older) == len(config.agent_settings) - len(ADDED)
+    assert replace(config, agent_settings=older).settings_hash == config.settings_hash
+    other = {"network": "mlp", "decay_epochs": [3]}
+    for name, value in other.items():
+        assert cell(settings={name: value}).settings_hash != config.settings_hash
 
 
 def test_settings_of_plugins_that_are_annotated_in_any_way() -> None:

@@ -28,7 +28,7 @@ from tests.problems import SMALL as PROBLEMS
 
 PLUGINS = "tests.evaluation.plugins"
 AGENTS: dict[str, dict[str, Any]] = {
-    "backprop": {"momentum": 0.9},
+    "backprop": {},
     "adam": {},
     "dropout": {"dropout_rate": 0.3},
     "l2+shrink-perturb": {"noise_std": 1e-2},
@@ -44,6 +44,9 @@ def test_both_ways_of_living_give_the_same_records(
     problem: str, batch_size: int | None, agent: str, tmp_path: Path
 ) -> None:
     settings = {"hidden": [8], "step_size": 0.05, **AGENTS[agent]}
+    settings |= {"optimizer": "sgd", "momentum": 0.9} if agent != "adam" else {}
+    images = "epochs" in PROBLEMS[problem]
+    settings |= {"network": "mlp"} if images else {}
     told = {"disclosure": "signalled"} if "fresh" in agent else {}
     more: dict[str, Any] = {"problem": problem}
     more["problem_settings"] = {**PROBLEMS[problem], "batch_size": batch_size, **told}
@@ -53,8 +56,9 @@ def test_both_ways_of_living_give_the_same_records(
     want = live(chunks, tmp_path / "chunks")
     assert live(steps, tmp_path / "steps") == want
     kinds = [record["kind"] for record in want]
-    bins = 3 if batch_size else 10
-    assert kinds == ["measure", *["online"] * bins] * 3
+    bins = 3 if batch_size or images else 10
+    looks = ["test", "validation"] if "CIFAR" in problem else ["test"]
+    assert kinds == ["measure", *["online", *(looks if images else [])] * bins] * 3
     assert all(record["loss"] is not None for record in want if record["kind"] == "online")
 
 

@@ -14,6 +14,7 @@ from evaluation.measures import (
     gradient_norm,
     mean_abs_weight,
     measure,
+    rarely_active_units,
     srank,
     tau_dormant_units,
     true_stable_rank,
@@ -178,6 +179,7 @@ def test_measure_pools_units_and_averages_ranks():
         "dead_units": pytest.approx(3 / 8),
         "tau_dormant_units": pytest.approx(3 / 8),
         "srank_99": pytest.approx(2),
+        "srank_99_last": 1.0,
         "effective_rank": pytest.approx(2),
         "approximate_rank": pytest.approx(2),
         "true_stable_rank": pytest.approx(2),
@@ -186,6 +188,15 @@ def test_measure_pools_units_and_averages_ranks():
         "gradient_norm": 5.0,
     }
     assert all(type(value) is float for value in result.values())
+
+
+def test_units_active_on_less_than_a_hundredth_are_rare():
+    layers = [np.array([0.0, 0.009, 0.01, 1.0]), np.array([0.5])]
+    assert rarely_active_units(layers) == 2 / 5
+    shown = Network(features=[np.ones((3, 4)), np.ones((3, 1))])
+    assert "rarely_active_units" not in measure(shown)
+    shown.active = layers
+    assert measure(shown)["rarely_active_units"] == 2 / 5
 
 
 def test_measure_survives_a_diverged_network():

@@ -64,7 +64,7 @@ def test_losses_of_a_diverged_learner_are_not_finite_and_silent() -> None:
 def _recorder(folder: Path, edges: list[int], batch: int = 1, **more: Any) -> Recorder:
     arguments: dict[str, Any] = {"outcome": "accuracy", "classes": 10, "anchor": lambda task: 0.1}
     arguments |= more
-    return Recorder(folder, edges=edges, batch=batch, **arguments)
+    return Recorder(folder, bins=lambda task: edges, batch=batch, **arguments)
 
 
 def _lines(folder: Path) -> list[dict[str, Any]]:

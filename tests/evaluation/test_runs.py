@@ -100,7 +100,7 @@ def test_measures_may_be_null_and_sparse(tmp_path):
 
 def test_unknown_kinds_of_record_are_passed_over(tmp_path):
     folder = write_run(tmp_path, [0.5])
-    rewrite(folder, lambda lines: [{"kind": "test", "task": 0, "accuracy": 0.9}, *lines])
+    rewrite(folder, lambda lines: [{"kind": "note", "task": 0, "accuracy": 0.9}, *lines])
     assert one(folder).outcome == pytest.approx([0.5])
 
 

@@ -14,6 +14,8 @@ import pytest
 from continual_envs.registration import NAMESPACE, PROBLEMS
 
 MNIST, DIGITS, REGRESSION = "PermutedMNIST-v0", "PermutedDigits-v0", "SlowlyChangingRegression-v0"
+IMAGENET, KUMAR = "ContinualImageNet-v0", "KumarContinualImageNet-v0"
+PAIRS, CIFAR = "ProceduralPairs-v0", "IncrementalCIFAR100-v0"
 TASKS = (0, 1, 2, 7)
 
 # problem, settings, hash of seed 0, hash of seed 7
@@ -114,6 +116,42 @@ GOLDEN: list[tuple[str, dict[str, Any], str, str]] = [
         "80afd5884b80f57ca9d12f290e3099b5e355319dbc57bf437303602a766e0517",
         "92368aa07523a56367a21b0eab654bed4e84ae453d0100a848ca8474a50c8c29",
     ),
+    (
+        IMAGENET,
+        {"epochs": 2},
+        "8b412670891bb236ad7dc47d49fa3e322947dcdef9e49bfa6823d619ffa5effd",
+        "0a5384a39ec6a281072ef7d242b41bd30af0b5f6eec8995bbe7704a9ed15c000",
+    ),
+    (
+        KUMAR,
+        {},
+        "37893216a7b5152dd43880e0df154a49434f4e1182480f86bb0d857c9e471c08",
+        "9889368182e8fd32b4eacd675e6a426378134bb6973602885aaeb3438449f39a",
+    ),
+    (
+        PAIRS,
+        {"epochs": 3, "train_images": 50, "test_images": 10},
+        "6c06099bfa5242ab6fd6c47a626f66ed05085666a2b105063cf058d8fc5e5e12",
+        "2b8791bd8550a8f06bc44eeaf497c460bdf509f1a198c670c2e1f221974075a8",
+    ),
+    (
+        CIFAR,
+        {"epochs": 1},
+        "db485593e1c0f0c119726dbd498e341f512b6719e48cca342f490f82d1a06ed4",
+        "4fae9eb35f736a8ee33cc9b5929dde2558ede03dc92f030f79fe8443044a1eb9",
+    ),
+    (
+        CIFAR,
+        {"epochs": 1, "augment": False},
+        "89a0f5466b2d32b9875d86a6ee043c06fd0f1e1d05b7db4ab3f5786d33da1c6f",
+        "42a84c14f6af1fa5f83cf7d7935c7411e622196002e5a298c8d1abe2a2375dcc",
+    ),
+    (
+        CIFAR,
+        {"epochs": 2, "train_images": 45, "classes_per_task": 30},
+        "7d47bcea419508c8a9533731f32fb2d1327f3576a3fef42fb06bf8f372459c0d",
+        "5f04ddd61a972a076b23d2f6b10c1047e139b0fde892be92f60b7e1f738648e2",
+    ),
 ]
 
 
@@ -141,6 +179,8 @@ def test_content(
     if problem == MNIST and settings.get("dataset") != "digits":
         folder: Path = request.getfixturevalue("real_data")
         monkeypatch.setenv("CONTINUAL_ENVS_DATA", str(folder))
+    if problem in (IMAGENET, KUMAR, CIFAR):
+        request.getfixturevalue("published")
     assert content_hash(problem, settings, 0) == zero
     assert content_hash(problem, settings, 7) == seven
 

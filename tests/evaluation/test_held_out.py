@@ -1,0 +1,174 @@
+"""Held-out examples: looked at after every pass, scored as the problem says, never learned from."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from evaluation.export import export_rows
+from evaluation.life import Life
+from evaluation.loop import run_one
+from evaluation.records import losses
+from evaluation.scores import load, score
+from tests.evaluation.folders import write_run
+from tests.evaluation.helpers import by_step, cell, live, read, records
+from tests.problems import SMALL
+
+NET = {"network": "mlp", "hidden": [8], "step_size": 0.05, "momentum": 0.9}
+
+
+def image_cell(problem: str, agent: str = "backprop", **more: Any) -> Any:
+    return cell(agent, **arguments(problem, **more))
+
+
+def arguments(problem: str, **more: Any) -> dict[str, Any]:
+    settings = {**SMALL[problem], "batch_size": 8, "disclosure": "signalled"}
+    return {"problem": problem, "problem_settings": settings, "settings": NET, "tasks": 2} | more
+
+
+def write_tests(folder: Path, rows: list[list[float]], scored: str) -> None:
+    """Add a test line after every bin."""
+    config = read(folder) | {"scored": scored}
+    (folder / "config.json").write_text(json.dumps(config))
+    lines = []
+    for line in records(folder):
+        lines.append(line)
+        values = rows[line["task"]]
+        if line["kind"] == "online" and line["bin"] < len(values):
+            same = {key: line[key] for key in ("task", "bin", "updates", "examples")}
+            lines.append({"kind": "test", "accuracy": values[line["bin"]], "loss": None, **same})
+    (folder / "records.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))
+
+
+@pytest.mark.parametrize("problem", ["ProceduralPairs-v0", "IncrementalCIFAR100-v0"])
+def test_a_test_after_every_pass_in_its_place(problem: str, tmp_path: Path) -> None:
+    kinds = [record["kind"] for record in live(image_cell(problem), tmp_path)]
+    looks = ["test", "validation"] if "CIFAR" in problem else ["test"]
+    assert kinds == ["measure", *["online", *looks] * 3] * 2
+    lines = records(tmp_path)
+    for kind in ("online", *looks):
+        places = [(line["task"], line["bin"]) for line in lines if line["kind"] == kind]
+        assert places == [(task, bin) for task in range(2) for bin in range(3)]
+
+
+def test_what_a_test_says_is_what_the_learner_predicts(tmp_path: Path) -> None:
+    config = image_cell("ProceduralPairs-v0")
+    run_one(config, tmp_path)
+    twin = Life(config)
+    held = twin.stream_env.stream.task(0).test
+    assert held is not None
+    for record in (line for line in records(tmp_path) if line["kind"] == "test"):
+        if record["task"] == 0:
+            twin.settle()
+            twin.inside.update_many(twin.stream_env.read(16))
+            said = twin.inside.predict(held.examples())
+            assert record["accuracy"] == np.mean(said.argmax(1) == held.targets)
+            assert record["loss"] == losses(said, held.targets, 2).mean()
+
+
+@pytest.mark.parametrize("problem", ["ProceduralPairs-v0", "IncrementalCIFAR100-v0"])
+@pytest.mark.parametrize("agent", ["backprop", "fresh", "head-reset"])
+def test_both_ways_of_living_hold_out_alike(problem: str, agent: str, tmp_path: Path) -> None:
+    more = arguments(problem)
+    settings = more.pop("settings")
+    chunks = cell(agent, settings=settings, **more)
+    want = live(chunks, tmp_path / "chunks")
+    assert live(by_step(agent, settings, **more), tmp_path / "steps") == want
+
+
+@pytest.mark.parametrize("problem", ["ProceduralPairs-v0", "IncrementalCIFAR100-v0"])
+def test_stopped_after_any_task_it_goes_on(problem: str, tmp_path: Path) -> None:
+    whole = live(image_cell(problem, "fresh", tasks=3), tmp_path / "whole")
+    for tasks in (1, 2, 3):
+        run_one(image_cell(problem, "fresh", tasks=tasks), tmp_path / "parts")
+    parts = [{k: v for k, v in r.items() if k != "seconds"} for r in records(tmp_path / "parts")]
+    assert parts == [{k: v for k, v in record.items() if k != "seconds"} for record in whole]
+
+
+def test_the_parameters_that_did_best_on_validation_come_back(tmp_path: Path) -> None:
+    config = image_cell("IncrementalCIFAR100-v0", tasks=1, settings=NET | {"step_size": 2.0})
+    life, recorded = Life(config), []
+
+    class Recorder:
+        def add(self, *_: Any) -> None:
+            pass
+
+        def held_out(self, kind: str, outcome: float, loss: float) -> None:
+            recorded.append((kind, outcome, loss, life.inside.snapshot()))
+
+    for _ in range(3):
+        life.settle()
+        life.advance(16, Recorder())  # type: ignore[arg-type]
+    looks = [(outcome, state) for kind, outcome, _, state in recorded if kind == "validation"]
+    best = max(looks, key=lambda look: look[0])[1]  # the first of equals
+    now = life.inside.snapshot()
+    assert same(now, best)
+    assert any(not same(now, state) for _, state in looks)
+
+
+def test_without_early_stopping_nothing_comes_back() -> None:
+    config = image_cell("IncrementalCIFAR100-v0")
+    config.problem_settings["early_stopping"] = False
+    life = Life(config)
+    assert not life.stream_env.stream.reloads
+    assert life.unused() == []
+
+
+def test_what_an_agent_cannot_take_is_written_down(tmp_path: Path) -> None:
+    run_one(image_cell("IncrementalCIFAR100-v0"), tmp_path / "ours")
+    assert read(tmp_path / "ours")["protocol"] == ["epoch", "seen", "validation"]
+    assert read(tmp_path / "ours")["unused"] == []
+    plugin = "tests.evaluation.plugins:last_label"
+    run_one(cell(plugin, **arguments("IncrementalCIFAR100-v0", settings={})), tmp_path / "theirs")
+    assert read(tmp_path / "theirs")["unused"] == ["validation"]
+    assert "test" in [record["kind"] for record in records(tmp_path / "theirs")]
+
+
+def test_the_faster_engines_do_not_know_these_protocols() -> None:
+    with pytest.raises(ValueError, match="^engine: 'fused' is not allowed; this problem needs"):
+        Life(image_cell("ProceduralPairs-v0", engine="fused"))
+
+
+def test_outcome_is_of_the_examples_the_problem_scores(tmp_path: Path) -> None:
+    rows = [[0.2, 0.9, 0.7], [0.5, 0.6, 0.4]]
+    wanted = {"online": [0.1, 0.3], "last test": [0.7, 0.4], "best test": [0.9, 0.6]}
+    for seed, (scored, outcome) in enumerate(wanted.items()):
+        folder = write_run(tmp_path, [0.1, 0.3], bins=3, bins_per_task=3, seed=seed)
+        write_tests(folder, rows, scored)
+        (run,) = load(folder)
+        assert (run.scored, run.outcome.tolist()) == (scored, pytest.approx(outcome))
+        assert run.online.tolist() == pytest.approx([0.1, 0.3])
+        assert run.test is not None and run.test.tolist() == rows
+        row = export_rows([run])[1]
+        assert (row["online_accuracy"], row["last_test_accuracy"]) == pytest.approx((0.3, 0.4))
+        assert row["best_test_accuracy"] == 0.6
+
+
+def test_a_task_that_was_stopped_before_its_last_test_is_left_out(tmp_path: Path) -> None:
+    folder = write_run(tmp_path, [0.1, 0.3], bins=3, bins_per_task=3, finished=False)
+    write_tests(folder, [[0.2, 0.9, 0.7], [0.5, 0.6]], "last test")
+    (run,) = load(folder)
+    assert run.outcome.tolist() == [0.7]
+
+
+def test_passes_until_as_good_as_fresh(tmp_path: Path) -> None:
+    slow, never, quick = [0.5, 0.6, 0.8], [0.5, 0.5, 0.5], [0.8, 0.8, 0.8]
+    for agent, rows in (("backprop", [slow] * 9 + [never]), ("fresh", [quick] * 10)):
+        for seed in range(3):
+            more: dict[str, Any] = {"reference": agent} if agent == "fresh" else {}
+            rows = [[0.77] * 3] * 9 + [slow] if agent == "backprop" and seed == 2 else rows
+            folder = write_run(
+                tmp_path, [0.5] * 10, agent=agent, seed=seed, bins=3, bins_per_task=3, **more
+            )
+            write_tests(folder, rows, "last test")
+    scores = {one.label: one for one in score(load(tmp_path))}
+    own = scores["backprop"].passes_to_fresh
+    assert own.estimate == pytest.approx(3.0)  # two never got there, one at the last pass
+    assert own.note == "2 of 3 tasks never got there"
+    assert scores["fresh"].passes_to_fresh.estimate == 1
+
+
+def same(one: dict[str, Any], other: dict[str, Any]) -> bool:
+    return one.keys() == other.keys() and all(one[k].equal(other[k]) for k in one)
