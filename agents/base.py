@@ -8,6 +8,7 @@ having the methods of `Inspectable`, `Checkpointable` or `Rewindable`, the attri
 
 from __future__ import annotations
 
+import copy
 from dataclasses import dataclass, field
 from typing import Any, Protocol, runtime_checkable
 
@@ -135,8 +136,9 @@ class LearnerAgent:
         self._single = isinstance(action_space, spaces.Discrete) or action_space.shape == (1,)
 
     def begin(self, info: dict[str, Any]) -> None:
-        """Take note of what is disclosed with the first observation, before any transition."""
-        self._told = info
+        """Take note of what is disclosed with an observation: the first, before any transition."""
+        # Copies, since an environment may use its arrays again.
+        self._told = {key: copy.copy(value) for key, value in info.items() if key != "target"}
 
     def settle(self) -> None:
         """Tell the learner what was disclosed with the present observation; `act` does so first."""
@@ -157,7 +159,7 @@ class LearnerAgent:
         """Update on the observation and the target that `info` has disclosed."""
         targets = np.reshape(transition.info["target"], -1)
         self.learner.update(self._batch(transition.observation), targets)
-        self._told = transition.info
+        self.begin(transition.info)
 
     def state_dict(self) -> dict[str, Any]:
         """Return the learner's state."""

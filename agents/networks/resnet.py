@@ -38,7 +38,8 @@ class ResNet18(nn.Module):
     """A 3 x 3 convolution, four stages of two blocks, the mean over positions, a linear map.
 
     `forward(images)` takes (n, H, W, C) and returns outputs (n, outputs) and the activations of the
-    hidden layers: (n, channels, h, w), or of a stream the list of those its readers see. In
+    hidden layers, a stream after the inner channels of its stage: (n, channels, h, w), or of a
+    stream the list of those its readers see. In
     training mode the batch normalisations use the batch's statistics and update the running ones.
 
     Hidden layers. The channels within a block are read by its second convolution only. A channel of
@@ -91,37 +92,37 @@ class ResNet18(nn.Module):
         hidden = self.stem(images.permute(0, 3, 1, 2).contiguous())
         stream = act(self.stem_norm(hidden))
         points: list[Tensor] = [stream]
-        features: list[Tensor | list[Tensor]] = [points]
+        features: list[Tensor | list[Tensor]] = []
         for block in self.blocks:
             skip = stream
             if block.down is not None and block.down_norm is not None:
                 skip = block.down_norm(block.down(stream))
-                points = []
                 features.append(points)
+                points = []
             inner = act(block.norm1(block.conv1(stream)))
             stream = act(block.norm2(block.conv2(inner)) + skip)
             points.append(stream)
             features.append(inner)
+        features.append(points)
         return self.linear(stream.mean((2, 3))), features
 
     def hidden_layers(self) -> tuple[HiddenLayer, ...]:
         """Describe every hidden layer by parameter names, in the order of the activations."""
+        layers = []
         producers, readers = [_normed("stem", "stem_norm")], list[Consumer]()
-        streams, layers = [(producers, readers)], list[HiddenLayer | None]([None])
         for i, block in enumerate(self.blocks):
             own = f"blocks.{i}"
             readers.append(Consumer(f"{own}.conv1.weight", None))
             if block.down is not None:
                 readers.append(Consumer(f"{own}.down.weight", None))
+                layers.append(self._layer(producers, readers))
                 producers, readers = [_normed(f"{own}.down", f"{own}.down_norm")], []
-                streams.append((producers, readers))
-                layers.append(None)
             inner = Consumer(f"{own}.conv2.weight", None)
             layers.append(self._layer([_normed(f"{own}.conv1", f"{own}.norm1")], [inner]))
             producers.append(_normed(f"{own}.conv2", f"{own}.norm2"))
         readers.append(Consumer("linear.weight", "linear.bias"))
-        described = iter(streams)
-        return tuple(layer or self._layer(*next(described)) for layer in layers)
+        layers.append(self._layer(producers, readers))
+        return tuple(layers)
 
     def head(self) -> Head:
         """Describe the output layer by parameter names."""

@@ -206,9 +206,9 @@ def test_a_channel_has_feature_0_only_if_it_is_silent():
         made.module.blocks[0].norm1.bias[2] = -1
     probe = images("resnet18", 6)
     seen = made.inspect(probe.examples(), probe.targets)
-    assert not seen.features[1][:, 2].any() and seen.active[1][2] == 0
-    assert (seen.features[1].sum(0) > 0).sum() == 3
-    assert same(seen.features[1].sum(0) == 0, seen.active[1] == 0)
+    assert not seen.features[0][:, 2].any() and seen.active[0][2] == 0
+    assert (seen.features[0].sum(0) > 0).sum() == 3
+    assert same(seen.features[0].sum(0) == 0, seen.active[0] == 0)
 
 
 def test_many_held_out_images_are_predicted_piece_by_piece(monkeypatch):

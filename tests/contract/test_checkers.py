@@ -20,7 +20,7 @@ from agents.testing import check_agent
 from continual_envs.registration import NAMESPACE, PROBLEMS
 from continual_envs.testing import check_problem
 from evaluation.cli import main
-from tests.contract import broken_agents, broken_problems
+from tests.contract import broken_agents, broken_problems, broken_protocols
 from tests.problems import IMAGES, SMALL
 
 AGENT_MODULE, PROBLEM_MODULE = broken_agents.__name__, broken_problems.__name__
@@ -110,7 +110,7 @@ def test_the_fault_of_an_agent_is_named(name: str) -> None:
 
 @pytest.mark.parametrize("name", PROBLEM_FAULTS)
 def test_the_fault_of_a_problem_is_named(name: str) -> None:
-    kind = getattr(broken_problems, name)
+    kind = getattr(broken_problems, name, None) or getattr(broken_protocols, name)
     (fault,) = check_problem(f"broken/{name}-v0" if kind in broken_problems.ENVIRONMENTS else kind)
     assert re.match(PROBLEM_FAULTS[name], fault) and "\n" not in fault, fault
 
@@ -123,7 +123,7 @@ def test_sound_plugins_have_no_fault(settings: dict[str, Any]) -> None:
 
 @pytest.mark.parametrize("settings", [{}, {"batch_size": 10}, {"images": 4}])
 def test_a_sound_protocol_has_no_fault(settings: dict[str, Any]) -> None:
-    assert check_problem(broken_problems.SoundProtocol, **settings) == []
+    assert check_problem(broken_protocols.SoundProtocol, **settings) == []
 
 
 @pytest.mark.parametrize("name", [*registry.BASES, *registry.METHODS])
