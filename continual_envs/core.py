@@ -171,6 +171,10 @@ class Stream(ABC):
         self.seed = checks.integer("seed", seed)
         self._latest: Task | None = None
 
+    def __getstate__(self) -> dict[str, Any]:
+        """Leave the remembered task out of pickles and copies."""
+        return vars(self) | {"_latest": None}
+
     @abstractmethod
     def task(self, index: int) -> Task:
         """Return task `index`: the same answer whatever was asked before."""

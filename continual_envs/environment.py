@@ -201,8 +201,11 @@ class StreamVectorEnv(gym.vector.VectorEnv[Inputs, Any, NDArray[Any]]):
 
     def _info(self, **entries: Any) -> dict[str, Any]:
         """Return entries in Gymnasium's vector form: an array and a mask `_key` of who has it."""
-        for key, value in self._reel.disclosed().items():
-            entries[key] = np.repeat(np.asarray(value)[None], self.num_envs, axis=0)
+        told = [self._reel.disclosed()]
+        if told[0]:
+            told += [self._reel.disclosed(member) for member in range(1, self.num_envs)]
+        for key in told[0]:
+            entries[key] = np.stack([np.asarray(mine[key]) for mine in told])
         everyone = np.ones(self.num_envs, dtype=bool)
         return entries | {f"_{key}": everyone for key in entries}
 

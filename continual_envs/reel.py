@@ -105,11 +105,11 @@ class Reel:
         self._position += n
         return chunk
 
-    def disclosed(self) -> dict[str, Any]:
-        """Return what protocol and level of disclosure tell of the present observation."""
+    def disclosed(self, member: int = 0) -> dict[str, Any]:
+        """Return what protocol and level of disclosure tell of a member's present observation."""
         if self.disclosure == "hidden" and not self._tells:
             return {}
-        stream, ended = self.streams[0], self._ended()
+        stream, ended = self.streams[member], self._ended()
         told = stream.privileges(*stream.locate(self._position - self.size * ended))
         if self.disclosure == "hidden":
             return told
@@ -156,7 +156,9 @@ class Reel:
         return row
 
     def _fill(self, position: int) -> None:
-        steps, size = self._ahead, self.size
+        task, example = self.streams[0].locate(position)
+        left = (self.streams[0].length(task) - example) // self.size  # of this task, or 1
+        steps, size = max(1, min(self._ahead, left)), self.size
         for member, stream in enumerate(self.streams):
             chunk = stream.chunk(position, steps * size)
             if member == 0:
