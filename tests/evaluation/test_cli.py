@@ -100,7 +100,7 @@ def test_the_projection_is_printed_after_two_seconds_of_work(
     add = loop.Recorder.add
 
     def slowly(*arguments: Any) -> None:
-        time.sleep(0.6)
+        time.sleep(0.9)
         add(*arguments)
 
     monkeypatch.setattr(loop.Recorder, "add", slowly)

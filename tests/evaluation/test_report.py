@@ -86,7 +86,7 @@ def test_ids_are_unique_and_references_resolve(page):
 
 def test_figures_do_not_restyle_the_page(page):
     svgs = re.findall(r"<svg.*?</svg>", page, re.DOTALL)
-    assert len(svgs) == 2 + 10
+    assert len(svgs) == 2 + 12
     assert not any("<style" in svg for svg in svgs)
     assert all(len(svg) < 300_000 for svg in svgs)
 
