@@ -53,7 +53,11 @@ class Learner(Protocol):
         """Return the outputs for inputs (n, d) and change nothing."""
 
     def update(self, inputs: Array, targets: Array) -> Array:
-        """Learn from inputs (n, d) and targets (n,); return what `predict` said before."""
+        """Learn from inputs (n, d) and targets (n,); return what `predict` said before.
+
+        A learner that says of a batch to learn from something else than of one to be tested on, as
+        with batch normalisation, returns that, and has a method `anticipate(inputs)` that says it.
+        """
 
     def update_many(self, chunk: Chunk) -> Array:
         """Update on the chunk batch by batch; return every output before its own update."""
@@ -151,7 +155,8 @@ class LearnerAgent:
     def act(self, observation: Any) -> Any:
         """Return the learner's prediction for one observation or a batch."""
         self.settle()
-        self.outputs = self.learner.predict(self._batch(observation))
+        said = getattr(self.learner, "anticipate", self.learner.predict)
+        self.outputs = said(self._batch(observation))
         actions = decide(self.outputs, self._action_space)
         return actions[0] if isinstance(self._action_space, spaces.Discrete) else actions
 

@@ -11,6 +11,7 @@ import numpy as np
 import torch
 from gymnasium import spaces
 from torch import Tensor
+from torch.func import functional_call
 from torch.nn import functional as F
 
 from agents import networks, optimizers, seeding
@@ -27,7 +28,7 @@ class Batch:
     """What one update has seen: passed to the methods before and after the optimizer's step.
 
     Loss and features are those of the training pass, outputs are what was predicted before it; the
-    two passes differ under dropout and batch normalisation.
+    two passes differ under dropout.
     """
 
     inputs: Tensor
@@ -37,14 +38,29 @@ class Batch:
     features: Sequence[Tensor]
 
 
+@dataclass(frozen=True)
+class Pending:
+    """A training pass made ahead of its update: its outputs and features, with their graph.
+
+    Buffers are what the running statistics become when the update comes.
+    """
+
+    inputs: Tensor
+    outputs: Tensor
+    features: Any
+    buffers: dict[str, Tensor]
+
+
 class NetworkLearner:
     """Learns online by a gradient step on every batch, with methods attached.
 
     The order of an update is: forward, backward, every `before_step`, optimizer, every
     `after_step`. What methods are handed is in `Batch`.
     Loss: cross-entropy for a Discrete or MultiDiscrete action space, squared error for a Box.
-    A network with dropout or batch normalisation predicts in evaluation mode, before it trains in
-    another pass on the batch's own statistics.
+    A network with dropout predicts in evaluation mode before it trains in another pass. With batch
+    normalisation what is said of a batch before its targets are known is that of the training pass,
+    on the batch's own statistics (published for class-incremental CIFAR-100); `predict` is always
+    in evaluation mode.
 
     Args:
         observation_space: Box of shape (d,) or (H, W, C), or (B, d) or (B, H, W, C) for batches.
@@ -111,7 +127,7 @@ class NetworkLearner:
         self._before = hooks(methods, "before_step")
         self._after = hooks(methods, "after_step")
         self._seen: Tensor | None = None  # of the classes, once a problem has disclosed it
-        self._pending: tuple[Tensor, Tensor, Any] | None = None
+        self._pending: Pending | None = None
         self._initialise()
 
     def predict(self, inputs: Array) -> Array:
@@ -120,14 +136,23 @@ class NetworkLearner:
         A batch of the size that updates have is remembered with its graph, so that the update on
         the same inputs needs no second forward pass.
         """
+        if self.module.spec.batch_norm or len(inputs) != self.batch_size:
+            return numpy(self._evaluate(self._tensor(inputs)))
+        return self.anticipate(inputs)
+
+    def anticipate(self, inputs: Array) -> Array:
+        """Return what `update` will say of the same inputs, (n, k); changes nothing."""
         x = self._tensor(inputs)
-        if len(x) == self.batch_size and not self.module.spec.two_modes and torch.is_grad_enabled():
-            self._pending = (x, *self._forward(x))
-            return numpy(self._pending[1])
-        return numpy(self._evaluate(x))
+        if self.module.spec.two_modes or not torch.is_grad_enabled():
+            return numpy(self._evaluate(x))
+        buffers = {name: value.clone() for name, value in self.module.named_buffers()}
+        # The graph keeps the buffers that it has seen, so that these are copies.
+        outputs, features = functional_call(self.module, buffers, (x,))
+        self._pending = Pending(x, self._allowed(outputs), features, buffers)
+        return numpy(self._pending.outputs)
 
     def update(self, inputs: Array, targets: Array) -> Array:
-        """Take one gradient step on n inputs and targets (n,); return what `predict` said."""
+        """Take one gradient step on n inputs and targets (n,); return what `anticipate` said."""
         return numpy(self._update(self._tensor(inputs), self._tensor(targets)))
 
     def update_many(self, chunk: Chunk) -> Array:
@@ -242,8 +267,10 @@ class NetworkLearner:
         if self.module.spec.two_modes:
             said = self._evaluate(x)
             outputs, features = self._forward(x)
-        elif self._pending and torch.equal(self._pending[0], x):
-            _, outputs, features = self._pending
+        elif self._pending and torch.equal(self._pending.inputs, x):
+            outputs, features = self._pending.outputs, self._pending.features
+            for name, value in self._pending.buffers.items():
+                self.module.get_buffer(name).copy_(value)
             said = outputs.detach()
         else:
             outputs, features = self._forward(x)

@@ -124,3 +124,33 @@ def continual_backprop(
                     into.bias[unit] = 0
                     out.weight[:, unit] = 0
                     ages[depth][unit] = utilities[depth][unit] = means[depth][unit] = 0
+
+
+class Block(nn.Module):
+    """The basic block of a residual network."""
+
+    def __init__(self, inputs: int, outputs: int, stride: int) -> None:
+        super().__init__()
+        self.body = nn.Sequential(
+            nn.Conv2d(inputs, outputs, 3, stride, padding=1), nn.BatchNorm2d(outputs), nn.ReLU(),
+            nn.Conv2d(outputs, outputs, 3, padding=1), nn.BatchNorm2d(outputs),
+        )  # fmt: skip
+        self.skip = nn.Sequential()
+        if stride > 1:
+            self.skip = nn.Sequential(
+                nn.Conv2d(inputs, outputs, 1, stride), nn.BatchNorm2d(outputs)
+            )
+
+    def forward(self, x: Tensor) -> Tensor:
+        return F.relu(self.body(x) + self.skip(x))
+
+
+def resnet18(classes: int) -> nn.Module:
+    """Return ResNet-18 with a stem for small images."""
+    widths, layers = (64, 64, 128, 256, 512), list[nn.Module]()
+    for inputs, outputs in zip(widths, widths[1:], strict=False):
+        stride = 1 if inputs == outputs else 2
+        layers += [Block(inputs, outputs, stride), Block(outputs, outputs, 1)]
+    stem = [nn.Conv2d(3, 64, 3, padding=1), nn.BatchNorm2d(64), nn.ReLU()]
+    head = [nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(512, classes)]
+    return nn.Sequential(*stem, *layers, *head)

@@ -52,8 +52,13 @@ class NetworkSpec:
 
     @property
     def two_modes(self) -> bool:
-        """Whether it answers differently in training: dropout and batch normalisation do."""
-        return self.dropout_rate > 0 or self.network == "resnet18"
+        """Whether it has to predict in another pass than it trains in: with dropout."""
+        return self.dropout_rate > 0
+
+    @property
+    def batch_norm(self) -> bool:
+        """Whether what it says of a batch in training depends on the batch as a whole."""
+        return self.network == "resnet18"
 
     def _check_image_network(self) -> None:
         name = self.network
