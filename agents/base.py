@@ -3,7 +3,8 @@
 A *learner* is a supervised update rule, an *agent* is anything that acts in an environment. Every
 learner becomes an agent through `LearnerAgent`. What a plugin can do beyond the minimum it says by
 having the methods of `Inspectable`, `Checkpointable` or `Rewindable`, the attribute
-`needs_boundary`, or `on_privileges(info)`: told before every pass what the protocol discloses.
+`needs_boundary`, or `on_privileges(info)`: told, at least before every pass and maybe again within
+it, what the protocol discloses.
 """
 
 from __future__ import annotations

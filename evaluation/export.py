@@ -7,9 +7,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
-from evaluation.runs import Run, load
+from evaluation.runs import Run, best, load
 
 
 def export(paths: Sequence[str | Path], out: str | Path) -> Path:
@@ -78,5 +76,6 @@ def _held_out(run: Run, task: int) -> dict[str, float]:
     if run.test is None:
         return {}
     name, test = run.outcome_name, run.test[task]
-    values = {"online": run.online[task], "last_test": test[-1], "best_test": np.nanmax(test)}
+    (highest,) = best(test[None], name)
+    values = {"online": run.online[task], "last_test": test[-1], "best_test": highest}
     return {f"{kind}_{name}": float(value) for kind, value in values.items()}

@@ -51,9 +51,10 @@ def group(runs: Sequence[Run]) -> list[Group]:
     Raises:
         ValueError: If two runs of a group have the same seed; names both folders.
     """
-    problems: dict[tuple[str, str], dict[tuple[str, str], list[Run]]] = {}
+    problems: dict[tuple[str, str, str], dict[tuple[str, str], list[Run]]] = {}
     for run in runs:
-        problem = run.config["problem"], _canonical(run.config.get("problem_settings") or {})
+        settings = _canonical(run.config.get("problem_settings") or {})
+        problem = run.config["problem"], settings, run.scored
         agent = _name(run), run.settings_hash
         problems.setdefault(problem, {}).setdefault(agent, []).append(run)
     examples = [next(iter(agents.values()))[0] for agents in problems.values()]

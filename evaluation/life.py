@@ -131,8 +131,9 @@ class Life:
         outcome, loss = self._test(task.validation)
         recorder.held_out("validation", outcome, loss)
         if stream.reloads and isinstance(self.inside, Rewindable):
-            if self._best is None or outcome > self._best[0]:
-                self._best = outcome, self.inside.snapshot()
+            good = -outcome if stream.outcome == "error" else outcome
+            if self._best is None or not good <= self._best[0]:
+                self._best = good if np.isfinite(good) else -np.inf, self.inside.snapshot()
             if self.stream_env.clock.example == 0:
                 self.inside.rewind(self._best[1])
                 self._best = None
@@ -188,7 +189,7 @@ class Life:
     def _test(self, held: Held) -> tuple[float, float | None]:
         """Return outcome and loss of what the agent says of held-out examples."""
         stream, inputs = self.stream_env.stream, held.examples()
-        if isinstance(self.agent, LearnerAgent) or self.by_chunk:
+        if not hasattr(self.inside, "act"):
             pieces = [inputs[i : i + TEST_PIECE] for i in range(0, len(inputs), TEST_PIECE)]
             outputs = np.concatenate([self.inside.predict(piece) for piece in pieces])
             said = decide(outputs, self.stream_env.action_space)
@@ -209,8 +210,9 @@ class Life:
 
 
 def _engine(asked: str, stream: Stream) -> str:
-    """Return the engine to ask for: only torch knows protocols that tell more than the switch."""
-    if type(stream).privileges is Stream.privileges:
+    """Return the engine to ask for: only torch knows protocols with more than a signal."""
+    tells = type(stream).privileges is not Stream.privileges
+    if not tells and not stream.reloads and stream.scored == "online":
         return asked
     if asked not in ("auto", "torch"):
         raise ValueError(f"engine: {asked!r} is not allowed; this problem needs 'torch'")

@@ -191,6 +191,8 @@ def resumable(config: RunConfig, folder: Path) -> dict[str, Any] | None:
     state = checkpoint.load(path, config.device)
     if not _has(state, identity):
         raise ValueError(f"{path}: belongs to another run; remove the run folder to start over")
+    if "best" not in state["life"]:
+        raise ValueError(f"{path}: of an older version, which this one cannot continue")
     _check_records(folder / "records.jsonl", state["recorder"]["bytes"])
     return state
 

@@ -31,8 +31,11 @@ def bin_edges(examples: int, batch: int, bins: int = BINS) -> list[int]:
 
 
 def bins_of(stream: Stream, batch: int) -> Callable[[int], list[int]]:
-    """Return task -> where its bins end: after every pass, or ten a task where there is one."""
-    bins = stream.epochs if stream.epochs > 1 else BINS
+    """Return task -> where its bins end: after every pass, or ten a task where there is one.
+
+    All tasks have as many bins as the first, which may have fewer steps than ten.
+    """
+    bins = stream.epochs if stream.epochs > 1 else min(BINS, stream.length(0) // batch)
     return lambda task: bin_edges(stream.length(task), batch, bins)
 
 

@@ -153,13 +153,12 @@ def _read(folder: Path) -> Run:
     complete = int(np.count_nonzero(table[:, 1] == last_bin))
     test = None
     if tested:
-        test = np.full((complete, last_bin + 1), np.nan)
-        for (task, bin), value in tested.items():
-            if task < complete:
-                test[task, bin] = value
-        ended = np.isnan(test[:, last_bin])  # a run may have been stopped before the test
-        complete = int(np.argmax(ended)) if ended.any() else complete
-        test = test[:complete]
+        passes = sorted({bin for _, bin in tested})
+        # A run may have been stopped between the last bin of a task and its test.
+        while complete and (complete - 1, last_bin) not in tested:
+            complete -= 1
+        rows = [[tested.get((task, bin), math.nan) for bin in passes] for task in range(complete)]
+        test = np.array(rows, dtype=np.float64).reshape(complete, len(passes))
     elif config.get("scored", "online") != "online":
         complete = 0
     return _summarise(folder, config, table[table[:, 0] < complete], test, measured)
@@ -186,7 +185,7 @@ def _summarise(
     online, loss, anchor = mean(4), mean(5), mean(6)
     outcome, scored = online, config.get("scored", "online")
     if test is not None and scored != "online":
-        outcome = test[:, -1] if scored == "last test" else np.nanmax(test, axis=1)
+        outcome = test[:, -1] if scored == "last test" else best(test, config["outcome"])
     measures = {}
     for name in sorted(measured):
         at = [task for task in sorted(measured[name]) if task < len(tasks)]
@@ -206,6 +205,13 @@ def _summarise(
         updates=table[np.searchsorted(index, tasks, side="right") - 1, 2].astype(np.int64),
         measures=measures,
     )
+
+
+def best(test: Array, outcome: str) -> Array:
+    """Return the best of each row of `Run.test`, (K,); nan where none was finite."""
+    sign = -1.0 if outcome == "error" else 1.0
+    signed = np.where(np.isfinite(test), sign * test, -np.inf).max(axis=1, initial=-np.inf)
+    return np.where(np.isfinite(signed), sign * signed, np.nan)
 
 
 def _bin_row(record: Mapping[str, Any], outcome: str, where: str) -> list[float]:

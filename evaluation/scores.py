@@ -199,6 +199,8 @@ def _passes(own: Group, fresh: Group | None) -> Interval:
     tested = [run for run in own.started if run.test is not None]
     if fresh is None or not tested:
         return undefined(0, "no `fresh` runs" if fresh is None else "no test examples")
+    if not own.runs[0].higher_is_better:
+        return undefined(0, "only where higher is better")
     goals = {run.seed: run for run in fresh.started}
     window = late_window(min(own.num_tasks, fresh.num_tasks))
     means, never, asked = [], 0, 0
