@@ -132,8 +132,9 @@ class Life:
         recorder.held_out("validation", outcome, loss)
         if stream.reloads and isinstance(self.inside, Rewindable):
             good = -outcome if stream.outcome == "error" else outcome
-            if self._best is None or not good <= self._best[0]:
-                self._best = good if np.isfinite(good) else -np.inf, self.inside.snapshot()
+            good = good if np.isfinite(good) else -np.inf
+            if self._best is None or good > self._best[0]:
+                self._best = good, self.inside.snapshot()
             if self.stream_env.clock.example == 0:
                 self.inside.rewind(self._best[1])
                 self._best = None

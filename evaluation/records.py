@@ -85,10 +85,6 @@ class Recorder:
         self._losses: list[Array] = []
         self._file = open(self.path, "ab")
 
-    def until_switch(self) -> int:
-        """Return how many more examples the present task has."""
-        return self._edges[-1] - self._in_task()
-
     def add(self, rewards: Array, outputs: Array | None, targets: Array) -> None:
         """Take in steps that end no later than the present task; they took equally long.
 

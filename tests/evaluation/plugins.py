@@ -8,7 +8,8 @@ from typing import Any, Literal
 import numpy as np
 
 from agents import registry
-from continual_envs.core import Stream, Task
+from agents.base import LearnerAgent
+from continual_envs.core import Held, Stream, Task
 from continual_envs.registration import register_stream
 from continual_envs.transforms import Identity
 
@@ -138,3 +139,34 @@ class Signs(Stream):
 
 
 register_stream("mine/Signs-v0", f"{HERE}:Signs")
+
+
+class HeldValues(Stream):
+    """Values to be learned over three passes, with held-out sets; the best parameters come back."""
+
+    outcome, scored, epochs, reloads = "error", "best test", 3, True
+    disclosed = ("validation",)
+    inputs_shape, limit = (3,), 10.0
+
+    def __init__(self, seed: int, *, passes: int = 3) -> None:
+        super().__init__(seed)
+        self.epochs, self.examples_per_task = passes, 20 * passes
+
+    def task(self, index: int) -> Task:
+        x = np.random.default_rng([self.seed, index]).uniform(size=(40, 3)).astype(np.float32)
+        y = x.sum(axis=1) + np.float32(index)
+        rows = np.tile(np.arange(20), self.epochs)
+        test, validation = (
+            Held(x, held, Identity(), y[held]) for held in (np.arange(20, 30), np.arange(30, 40))
+        )
+        return Task(index, x, rows, Identity(), y[rows], test=test, validation=validation)
+
+
+register_stream("mine/HeldValues-v0", f"{HERE}:HeldValues")
+
+
+def actor(observation_space: Any, action_space: Any, *, seed: int, device: str = "cpu") -> Any:
+    """A factory that returns an agent made of a learner of ours."""
+    return LearnerAgent(
+        registry.make("linear", observation_space, action_space, seed=seed), action_space
+    )

@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from evaluation import checkpoint
 from evaluation.export import export_rows
 from evaluation.life import Life
 from evaluation.loop import run_one
@@ -16,6 +17,7 @@ from tests.evaluation.folders import write_run
 from tests.evaluation.helpers import by_step, cell, live, read, records
 from tests.problems import SMALL
 
+PLUGINS = "tests.evaluation.plugins"
 NET = {"network": "mlp", "hidden": [8], "step_size": 0.05, "momentum": 0.9}
 
 
@@ -168,6 +170,106 @@ def test_passes_until_as_good_as_fresh(tmp_path: Path) -> None:
     assert own.estimate == pytest.approx(3.0)  # two never got there, one at the last pass
     assert own.note == "2 of 3 tasks never got there"
     assert scores["fresh"].passes_to_fresh.estimate == 1
+
+
+HELD_VALUES = "tests.evaluation.plugins:mine/HeldValues-v0"
+
+
+def looks_of(life: Life, outcomes: list[float], monkeypatch: pytest.MonkeyPatch) -> list[Any]:
+    """Live through a pass for each outcome, which is what validation then says; return states."""
+    states = []
+    for outcome in outcomes:
+        said = iter([(0.0, 0.0), (outcome, outcome)])  # test, validation
+        monkeypatch.setattr(life, "_test", lambda held, said=said: next(said))
+        monkeypatch.setattr(life.inside, "rewind", lambda state: None)
+        life.settle()
+        life.advance(20, Silent())  # type: ignore[arg-type]
+        states.append(life.inside.snapshot())
+    return states
+
+
+class Silent:
+    """A recorder that records nothing."""
+
+    def add(self, *_: Any) -> None:
+        pass
+
+    held_out = add
+
+
+@pytest.mark.parametrize(
+    "outcomes, best", [([3.0, 1.0], 1), ([np.nan, 9.0], 1), ([2.0, np.nan], 0), ([1.0, 1.0], 0)]
+)
+def test_the_smallest_error_is_the_best_and_what_is_not_finite_never(
+    outcomes: list[float], best: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    life = Life(cell(problem=HELD_VALUES, problem_settings={}, settings={"step_size": 0.003}))
+    states = looks_of(life, outcomes, monkeypatch)
+    assert life._best is not None and same(life._best[1], states[best])
+
+
+def test_the_best_test_of_an_error_is_the_smallest(tmp_path: Path) -> None:
+    config = cell(problem=HELD_VALUES, problem_settings={}, settings={"step_size": 0.003}, tasks=2)
+    run_one(config, tmp_path)
+    (run,) = load(tmp_path)
+    assert run.test is not None and run.test.shape == (2, 3)
+    assert run.outcome.tolist() == run.test.min(axis=1).tolist()
+
+
+def test_a_task_that_diverged_keeps_its_place(tmp_path: Path) -> None:
+    folder = write_run(tmp_path, [0.1, 0.3, 0.2], bins=3, bins_per_task=3)
+    write_tests(folder, [[0.2, 0.9, 0.7], [None] * 3, [0.5, 0.6, 0.4]], "best test")  # type: ignore[list-item]
+    (run,) = load(folder)
+    np.testing.assert_array_equal(run.outcome, [0.9, np.nan, 0.6])
+
+
+def test_one_pass_is_one_test_whatever_the_bins(tmp_path: Path) -> None:
+    config = cell(
+        problem=HELD_VALUES, problem_settings={"passes": 1}, settings={"step_size": 0.003}, tasks=2
+    )
+    run_one(config, tmp_path)
+    (run,) = load(tmp_path)
+    assert run.test is not None and run.test.shape == (2, 1)
+    assert len([r for r in records(tmp_path) if r["kind"] == "online"]) == 20
+
+
+def test_tasks_have_as_many_bins_as_the_first(tmp_path: Path) -> None:
+    config = image_cell("IncrementalCIFAR100-v0")
+    config.problem_settings["epochs"] = 1  # 2 steps, then 4
+    run_one(config, tmp_path)
+    (run,) = load(tmp_path)
+    assert run.config["bins_per_task"] == 2 and len(run.outcome) == 2
+
+
+def test_runs_that_are_scored_otherwise_are_not_compared(tmp_path: Path) -> None:
+    for agent, scored in (("backprop", "last test"), ("fresh", "online")):
+        more: dict[str, Any] = {"reference": "fresh"} if agent == "fresh" else {}
+        folder = write_run(tmp_path, [0.5] * 10, agent=agent, bins=3, bins_per_task=3, **more)
+        write_tests(folder, [[0.8] * 3] * 10, scored)
+    own = next(one for one in score(load(tmp_path)) if one.label == "backprop")
+    assert own.plasticity.note == "no `fresh` runs"
+
+
+def test_an_agent_made_of_a_learner_is_tested_too(tmp_path: Path) -> None:
+    run_one(cell(f"{PLUGINS}:actor", **arguments("ProceduralPairs-v0", settings={})), tmp_path)
+    assert [r["kind"] for r in records(tmp_path)].count("test") == 6
+
+
+@pytest.mark.parametrize("engine", ["fused", "graph"])
+def test_an_engine_that_cannot_go_back_is_refused(engine: str) -> None:
+    with pytest.raises(ValueError, match=f"^engine: '{engine}' is not allowed"):
+        Life(cell(problem=HELD_VALUES, problem_settings={}, settings={}, engine=engine))
+    assert Life(cell(problem=HELD_VALUES, problem_settings={}, settings={})).engine == "torch"
+
+
+def test_a_checkpoint_of_an_older_version_is_refused_in_one_line(tmp_path: Path) -> None:
+    config = image_cell("ProceduralPairs-v0", tasks=1)
+    run_one(config, tmp_path)
+    state = checkpoint.load(tmp_path / "checkpoint.pt", "cpu")
+    del state["life"]["best"]
+    checkpoint.save(state, tmp_path / "checkpoint.pt")
+    with pytest.raises(ValueError, match="of an older version, [^\n]+$"):
+        run_one(image_cell("ProceduralPairs-v0", tasks=2), tmp_path)
 
 
 def same(one: dict[str, Any], other: dict[str, Any]) -> bool:

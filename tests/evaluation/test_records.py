@@ -80,7 +80,6 @@ def test_means_are_exact_whatever_the_pieces(tmp_path: Path) -> None:
     recorder = _recorder(tmp_path, edges, anchor=lambda task: task + 0.5)
     start = 0
     for piece in (3, 4, 13, 1, 9, 5, 17, 8, 30):
-        assert recorder.until_switch() >= piece
         span = slice(start, start + piece)
         recorder.add(rewards[span], outputs[span], targets[span])
         start += piece
@@ -102,8 +101,7 @@ def test_means_are_exact_whatever_the_pieces(tmp_path: Path) -> None:
 
 def test_a_batch_is_one_update_of_many_examples(tmp_path: Path) -> None:
     recorder = _recorder(tmp_path, [16, 32], batch=16)
-    for reward, left in ((0.25, 32), (0.5, 16)):
-        assert recorder.until_switch() == left
+    for reward in (0.25, 0.5):
         recorder.add(np.array([reward]), None, np.zeros(16, dtype=np.int64))
     recorder.close()
     first, second = _lines(tmp_path)
