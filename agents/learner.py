@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -16,39 +15,12 @@ from torch.nn import functional as F
 
 from agents import networks, optimizers, seeding
 from agents.base import Array, Inspection
+from agents.batch import Batch, Pending
 from agents.inspection import PIECE, inspect, numpy
 from agents.network import Features, Network
 from agents.networks.spec import HIDDEN, Kind, describe
 from agents.problem import sizes
 from continual_envs.core import Chunk
-
-
-@dataclass(frozen=True)
-class Batch:
-    """What one update has seen: passed to the methods before and after the optimizer's step.
-
-    Loss and features are those of the training pass, outputs are what was predicted before it; the
-    two passes differ under dropout.
-    """
-
-    inputs: Tensor
-    targets: Tensor
-    outputs: Tensor
-    loss: Tensor
-    features: Sequence[Tensor]
-
-
-@dataclass(frozen=True)
-class Pending:
-    """A training pass made ahead of its update: its outputs and features, with their graph.
-
-    Buffers are what the running statistics become when the update comes.
-    """
-
-    inputs: Tensor
-    outputs: Tensor
-    features: Any
-    buffers: dict[str, Tensor]
 
 
 class NetworkLearner:

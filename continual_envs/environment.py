@@ -19,6 +19,8 @@ from continual_envs import checks
 from continual_envs.core import Chunk, Clock, Stream
 from continual_envs.reel import Disclosure, Inputs, Reel
 
+LOOKED_AT = 200  # tasks whose passes must be whole batches, where tasks differ in length
+
 
 class StreamEnv(gym.Env[Inputs, Any]):
     """A stream as an environment: predict the target of what is shown, then be told it.
@@ -262,6 +264,9 @@ def _factory(
     own = inspect.signature(kind).parameters
     one = kind(0, **settings)
     natural = one.examples_per_task // one.epochs
+    if type(one).length is not Stream.length:
+        passes = [one.length(index) // one.epochs for index in range(LOOKED_AT)]
+        natural = next((n for n in passes if n % size), natural)
     if natural < size:
         raise ValueError(f"batch_size: {size} is not allowed; a task has {natural} examples")
     if natural % size and "examples_per_task" not in own:
@@ -269,7 +274,7 @@ def _factory(
             f"batch_size: {size} is not allowed; give a divisor of the {natural} examples of a pass"
         )
     if natural % size and settings.get("examples_per_task") is None:
-        settings = {**settings, "examples_per_task": natural // size * size}
+        settings = {**settings, "examples_per_task": natural // size * size * one.epochs}
     elif natural % size:
         raise ValueError(
             f"examples_per_task: {natural} is not allowed; give a multiple of batch_size={size}"

@@ -12,9 +12,10 @@ from torch import Tensor
 from torch.func import functional_call, grad, vmap
 
 from agents.base import Array
+from agents.batch import Batch
 from agents.engines.feed import Feed, Shown
 from agents.engines.stack import Stack
-from agents.learner import Batch, NetworkLearner, hooks
+from agents.learner import NetworkLearner, hooks
 
 WARM_UP = 3  # updates made before one is recorded: libraries settle in them
 

@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 
 from agents import seeding
-from agents.learner import Batch
+from agents.batch import Batch
 from agents.methods.utility import (
     UnitState,
     Utility,

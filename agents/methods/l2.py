@@ -6,7 +6,7 @@ from collections.abc import Iterable
 
 from torch import Tensor
 
-from agents.learner import Batch
+from agents.batch import Batch
 from agents.network import Network
 from continual_envs import checks
 

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from agents import seeding
-from agents.learner import Batch
+from agents.batch import Batch
 from agents.methods.l2 import add_decay
 from agents.network import Network
 from continual_envs import checks

@@ -10,7 +10,8 @@ import torch
 from gymnasium import spaces
 
 from agents import registry, seeding
-from agents.learner import Batch, NetworkLearner
+from agents.batch import Batch
+from agents.learner import NetworkLearner
 from agents.network import Network
 from agents.networks.mlp import MLP
 from agents.networks.spec import NetworkSpec

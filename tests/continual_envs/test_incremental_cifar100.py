@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 from continual_envs.streams import incremental_cifar100
 from continual_envs.streams.incremental_cifar100 import MEAN, STD, IncrementalCIFAR100
 from continual_envs.transforms import Augment, Standardise
+from tests.problems import make
 
 STEPS = [1, 5, 7, 30, 50, 100]
 
@@ -256,3 +257,10 @@ def test_the_published_images(published: None) -> None:
     shown = stream._plain(task.inputs[task.rows[:4000]]).astype(np.float64)
     assert np.abs(shown.mean(axis=(0, 1, 2))).max() < 0.02, "mean 0"
     assert np.abs(shown.std(axis=(0, 1, 2)) - 1).max() < 0.02, "and standard deviation 1"
+
+
+def test_a_later_pass_that_is_not_whole_batches_is_refused_at_once() -> None:
+    settings = {"classes_per_task": 30, "train_images": 3, "epochs": 1}  # 90, 180, 270, then 300
+    with pytest.raises(ValueError, match="^batch_size: 90 .*divisor of the 300 examples of a pass"):
+        make("IncrementalCIFAR100-v0", **settings, batch_size=90)
+    make("IncrementalCIFAR100-v0", **settings, batch_size=30)
