@@ -53,7 +53,9 @@ def test_a_foreign_package_of_our_name_is_named(name: str, tmp_path: Path) -> No
 @pytest.mark.parametrize("jobs", ["1", "2"])
 def test_ctrl_c_says_how_to_go_on_and_leaves_nobody_at_work(jobs: str, tmp_path: Path) -> None:
     source = (
-        "import os, sys; os.setsid(); from continual_envs.__main__ import main;"
+        # A shell lets what it starts in the background ignore Ctrl-C.
+        "import os, signal, sys; signal.signal(signal.SIGINT, signal.default_int_handler);"
+        "os.setsid(); from continual_envs.__main__ import main;"
         "sys.argv = ['continual-envs', *sys.argv[1:]]; sys.exit(main())"
     )
     line = ["run", DIGITS, "--agent", "backprop", "--tasks", "100000", "--seeds", "0:3"]
