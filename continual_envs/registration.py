@@ -1,4 +1,4 @@
-"""The table of problems: one row makes an id known to Gymnasium, single and vectorised."""
+"""The tables of problems: one row makes an id known to Gymnasium, single and vectorised."""
 
 from __future__ import annotations
 
@@ -32,6 +32,20 @@ PROBLEMS: dict[str, tuple[str, dict[str, Any]]] = {
     ),
 }
 
+BODIES = "continual_envs.control"
+# An id, its body, its drift, steps of a task, and the time limit of an episode.
+CONTROL: dict[str, tuple[str, str, int, int]] = {
+    "SlipperyAnt-v0": ("mujoco:Ant", "friction", 2_000_000, 1000),
+    "SlipperyHopper-v0": ("mujoco:Hopper", "friction", 2_000_000, 1000),
+    "SlipperyWalker2d-v0": ("mujoco:Walker2d", "friction", 2_000_000, 1000),
+    "SlipperyHalfCheetah-v0": ("mujoco:HalfCheetah", "friction", 2_000_000, 1000),
+    "StationaryAnt-v0": ("mujoco:Ant", "none", 1_000_000, 1000),
+    "StationaryHopper-v0": ("mujoco:Hopper", "none", 1_000_000, 1000),
+    "StationaryWalker2d-v0": ("mujoco:Walker2d", "none", 1_000_000, 1000),
+    "DriftingCartPole-v0": ("classic:CartPole", "offset", 80_000, 500),
+    "DriftingAcrobot-v0": ("classic:Acrobot", "offset", 80_000, 500),
+}
+
 
 def register_stream(id: str, stream: str, **settings: Any) -> None:
     """Register a supervised problem with Gymnasium.
@@ -49,7 +63,37 @@ def register_stream(id: str, stream: str, **settings: Any) -> None:
     )
 
 
+def register_control(
+    id: str, body: str, *, drift: str, period: int, max_episode_steps: int, **settings: Any
+) -> None:
+    """Register a drifting environment with Gymnasium.
+
+    Args:
+        id: full environment id with a version, such as "mine/SlipperySnake-v0".
+        body: "module:Class" of a `continual_envs.control.body.Body` subclass.
+        drift: default of what changes.
+        period: default of the mean steps of a task.
+        max_episode_steps: the body's `episode_steps`.
+        **settings: defaults of other settings of `control.drift.DriftEnv`; plain values.
+    """
+    gym.register(
+        id=id,
+        entry_point="continual_envs.control.drift:DriftEnv",
+        vector_entry_point="continual_envs.control.vector:DriftVectorEnv",
+        max_episode_steps=max_episode_steps,
+        kwargs={"body": body, "drift": drift, "period": period, **settings},
+    )
+
+
 def register_problems() -> None:
-    """Register every row of the table; called by `import continual_envs`."""
+    """Register every row of the tables; called by `import continual_envs`."""
     for name, (stream, settings) in PROBLEMS.items():
         register_stream(f"{NAMESPACE}/{name}", f"{STREAMS}.{stream}", **settings)
+    for name, (body, drift, period, limit) in CONTROL.items():
+        register_control(
+            f"{NAMESPACE}/{name}",
+            f"{BODIES}.{body}",
+            drift=drift,
+            period=period,
+            max_episode_steps=limit,
+        )

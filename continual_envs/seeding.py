@@ -26,12 +26,21 @@ class Purpose(IntEnum):
     AUGMENTATION = 7
     IMAGES = 8
     SPLIT = 9
+    SCHEDULE = 10
+    EPISODES = 11
+    ACTIONS = 12
+    COPIES = 13
 
 
 def words(seed: int, purpose: Purpose, index: int, n: int) -> NDArray[np.uint64]:
     """Return `n` raw 64-bit words, a pure function of (seed, purpose, index)."""
     sequence = np.random.SeedSequence(seed, spawn_key=(int(purpose), index))
     return np.random.PCG64(sequence).random_raw(n)
+
+
+def uniforms(seed: int, purpose: Purpose, index: int, n: int) -> NDArray[np.float64]:
+    """Return `n` numbers in [0, 1), each from the high 53 bits of a word."""
+    return (words(seed, purpose, index, n) >> np.uint64(11)) * np.float64(2.0**-53)
 
 
 def permutation(seed: int, purpose: Purpose, index: int, n: int) -> NDArray[np.int64]:

@@ -4,8 +4,11 @@ from __future__ import annotations
 
 from typing import Any
 
+import gymnasium as gym
+
+from continual_envs.contract import control, control_lives, lifetimes, protocols, streams
 from continual_envs.contract import environments as env
-from continual_envs.contract import lifetimes, protocols, streams
+from continual_envs.contract.control_problem import ControlProblem
 from continual_envs.contract.faults import first_faults, globals_kept, one_line
 from continual_envs.contract.problem import Problem
 from continual_envs.core import Stream
@@ -39,6 +42,25 @@ STAGES = (
     ),
     (lifetimes.gymnasium_checker,),
 )
+CONTROL_STAGES = (
+    (control.environments_run,),
+    (control.global_generators,),
+    (control.tasks_are_pure,),
+    (control.seeds_differ, control.anchors_are_pure),
+    (control_lives.equal_seeds_repeat, control_lives.writing_to_results_is_harmless),
+    (control.switches_fall_at_episode_ends,),
+    (
+        control.the_drift_acts,
+        control.the_drift_is_not_shown,
+        control.infos_disclose_what_is_promised,
+    ),
+    (
+        control_lives.state_can_be_restored,
+        control_lives.copies_share_a_stream,
+        control_lives.members_are_singles,
+    ),
+    (lifetimes.gymnasium_checker,),
+)
 
 
 def check_problem(problem: str | type[Stream], **settings: Any) -> list[str]:
@@ -54,19 +76,32 @@ def check_problem(problem: str | type[Stream], **settings: Any) -> list[str]:
     ones build on it. A copy of the target among the inputs is taken for a leak even if the problem
     means it.
 
+    Of a drifting environment (`control.drift.DriftEnv`), in short tasks and episodes: no global
+    random generator; values, lengths and anchors are a function of stream seed and index; switches
+    fall at ends of episodes, by the count of steps; the drift acts, and is shown nowhere; `info`
+    holds what is disclosed; the state can be restored, physics too; copies of a stream, vector
+    members; Gymnasium's `check_env`.
+
     Args:
         problem: a registered id, such as "mine/Drift-v0", or a Stream subclass.
-        **settings: of the problem; the others have their defaults. `num_tasks` is ignored.
+        **settings: of the problem; the others have their defaults. `num_tasks` and
+            `period` are ignored.
 
     Raises:
         ValueError: no such problem, or a setting that it does not have. Nothing else is raised: an
             exception of the problem is a fault.
     """
+    spec = gym.registry.get(problem) if isinstance(problem, str) else None
+    stages: tuple[tuple[Any, ...], ...]
+    subject: Any
     try:
-        subject = Problem(problem, settings)
+        if spec is not None and "body" in spec.kwargs:
+            stages, subject = CONTROL_STAGES, ControlProblem(spec.id, settings)
+        else:
+            stages, subject = STAGES, Problem(problem, settings)
     except ValueError:
         raise
     except (Exception, SystemExit) as error:  # a plugin may fail in any way
         return [f"construction: raises {one_line(error)}"]
     with globals_kept():
-        return first_faults(STAGES, [subject])
+        return first_faults(stages, [subject])

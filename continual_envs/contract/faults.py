@@ -65,6 +65,17 @@ def same(one: Any, other: Any) -> bool:
     return bool(one.tobytes() == other.tobytes())
 
 
+def not_plain(value: Any) -> str | None:
+    """Return the type of a leaf that is no array, number or string."""
+    if isinstance(value, dict | list | tuple):
+        items = [*value, *value.values()] if isinstance(value, dict) else value
+        return next(filter(None, map(not_plain, items)), None)
+    plain = value is None or isinstance(value, bool | int | float | str)
+    if plain or (isinstance(value, np.ndarray) and value.dtype != object):
+        return None
+    return type(value).__name__
+
+
 def scribble(*arrays: Any) -> None:
     """Overwrite arrays in place; what is read-only or no array cannot be harmed."""
     for array in arrays:

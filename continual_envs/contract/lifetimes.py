@@ -11,7 +11,8 @@ import numpy as np
 from gymnasium.utils.env_checker import check_env
 
 import continual_envs
-from continual_envs.contract.faults import same
+from continual_envs.contract.control_problem import ControlProblem
+from continual_envs.contract.faults import not_plain, same
 from continual_envs.contract.problem import SEED, Problem, draw, walk
 
 
@@ -21,7 +22,7 @@ def state_can_be_restored(problem: Problem) -> Iterator[str]:
     for _ in walk(env, SEED, steps=6):
         pass
     state = continual_envs.state_dict(env)
-    if odd := _not_plain(state):
+    if odd := not_plain(state):
         yield f"state_dict: holds a {odd}; give arrays, numbers and strings"
         return
     snapshot = copy.deepcopy(state)
@@ -118,20 +119,9 @@ def finite_streams_truncate(problem: Problem) -> Iterator[str]:
         yield "num_tasks: a step after the end of the stream does not raise"
 
 
-def gymnasium_checker(problem: Problem) -> Iterator[str]:
+def gymnasium_checker(problem: Problem | ControlProblem) -> Iterator[str]:
     """Gymnasium's own `check_env` passes."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         check_env(problem.env().unwrapped, skip_render_check=True)
     yield from ()
-
-
-def _not_plain(value: Any) -> str | None:
-    """Return the type of a leaf that is no array, number or string."""
-    if isinstance(value, dict | list | tuple):
-        items = [*value, *value.values()] if isinstance(value, dict) else value
-        return next(filter(None, map(_not_plain, items)), None)
-    plain = value is None or isinstance(value, bool | int | float | str)
-    if plain or (isinstance(value, np.ndarray) and value.dtype != object):
-        return None
-    return type(value).__name__

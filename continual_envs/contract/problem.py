@@ -34,8 +34,10 @@ class Problem:
         self._given, registered = settings, {}
         if self._id is not None:
             if self._id not in gym.registry:
-                streams = [id for id, spec in gym.registry.items() if "stream" in spec.kwargs]
-                checks.one_of("problem", self._id, streams)
+                ours = [
+                    id for id, s in gym.registry.items() if {"stream", "body"} & s.kwargs.keys()
+                ]
+                checks.one_of("problem", self._id, ours)
             registered = gym.registry[self._id].kwargs
             if "stream" not in registered:
                 raise ValueError(f"problem: {self._id!r} is not a stream of tasks")

@@ -8,7 +8,7 @@ from itertools import product
 import numpy as np
 import pytest
 
-from continual_envs.seeding import Purpose, bits, permutation, words
+from continual_envs.seeding import Purpose, bits, permutation, uniforms, words
 from tests.problems import IDS, make, start
 
 
@@ -37,6 +37,10 @@ def test_purposes_never_change_their_number() -> None:
         "AUGMENTATION": 7,
         "IMAGES": 8,
         "SPLIT": 9,
+        "SCHEDULE": 10,
+        "EPISODES": 11,
+        "ACTIONS": 12,
+        "COPIES": 13,
     }
 
 
@@ -47,6 +51,14 @@ def test_every_key_has_words_of_its_own() -> None:
 
 def test_more_words_begin_with_the_same_ones() -> None:
     assert words(3, Purpose.NOISE, 1, 100)[:10].tolist() == words(3, Purpose.NOISE, 1, 10).tolist()
+
+
+def test_uniform_numbers_are_the_high_bits_of_the_words() -> None:
+    drawn = uniforms(2, Purpose.DRIFT, 5, 1000)
+    assert drawn.dtype == np.float64
+    exact = [int(word >> 11) / 2**53 for word in words(2, Purpose.DRIFT, 5, 1000).tolist()]
+    assert drawn.tolist() == exact
+    assert 0 <= drawn.min() < 0.01 and 0.99 < drawn.max() < 1 and abs(drawn.mean() - 0.5) < 0.03
 
 
 @pytest.mark.parametrize("n", [1, 2, 64, 1797])

@@ -1,0 +1,1 @@
+"""Reinforcement learning in bodies whose physics or sensors drift."""
