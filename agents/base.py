@@ -1,7 +1,8 @@
 """The two small protocols by which anything takes part; no inheritance needed.
 
 A *learner* is a supervised update rule, an *agent* is anything that acts in an environment. Every
-learner becomes an agent through `LearnerAgent`. What a plugin can do beyond the minimum it says by
+learner becomes an agent through `LearnerAgent`. An agent that must step its environments itself has
+`OwnsLoop` instead of `act` and `learn`. What a plugin can do beyond the minimum it says by
 having the methods of `Inspectable`, `Checkpointable` or `Rewindable`, the attribute
 `needs_boundary`, or `on_privileges(info)`: told, at least before every pass and maybe again within
 it, what the protocol discloses.
@@ -10,9 +11,11 @@ it, what the protocol discloses.
 from __future__ import annotations
 
 import copy
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol, runtime_checkable
 
+import gymnasium as gym
 import numpy as np
 from gymnasium import spaces
 from numpy.typing import NDArray
@@ -111,10 +114,30 @@ class Inspection:
 
 @runtime_checkable
 class Inspectable(Protocol):
-    """Lets the evaluation look inside; changes nothing."""
+    """Lets the evaluation look inside a supervised learner or agent; changes nothing."""
 
     def inspect(self, inputs: Array, targets: Array) -> Inspection:
         """Return activations, weights and gradients on a probe of (n, d) inputs."""
+
+
+@runtime_checkable
+class OwnsLoop(Protocol):
+    """Steps its environments itself, in cycles between which it can be measured and saved.
+
+    `copies` is how many copies of one problem it lives in. It may also have `updates`, the
+    optimizer steps so far; `cycle_steps`, the steps of all copies in a cycle; `on_task_switch()`
+    with `needs_boundary`, called between cycles; `inspect(observations)`, which returns an
+    `Inspection` of the latest observations (n, d), without gradients; `take_largest_change()`, the
+    largest sum of |change| over all parameters in a cycle since it was last asked.
+    """
+
+    copies: int
+
+    def enter(self, envs: Sequence[gym.Env[Any, Any]]) -> None:
+        """Live in these copies from now on; copy i is reset with the agent's seed + i."""
+
+    def cycle(self) -> None:
+        """Act for a while and learn from it."""
 
 
 def decide(outputs: Array, action_space: spaces.Space[Any]) -> Array:

@@ -14,13 +14,13 @@ class Batch:
     """What one update has seen: passed to the methods before and after the optimizer's step.
 
     Loss and features are those of the training pass, outputs are what was predicted before it; the
-    two passes differ under dropout.
+    two passes differ under dropout. An algorithm of reinforcement learning shows the features only.
     """
 
-    inputs: Tensor
-    targets: Tensor
-    outputs: Tensor
-    loss: Tensor
+    inputs: Tensor | None
+    targets: Tensor | None
+    outputs: Tensor | None
+    loss: Tensor | None
     features: Sequence[Tensor]
 
 

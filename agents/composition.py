@@ -1,15 +1,17 @@
-"""Agents made of our parts: one base learner and any number of methods, joined by "+"."""
+"""Agents made of our parts: one base and any number of methods, joined by "+"."""
 
 from __future__ import annotations
 
 import importlib
 import inspect
+import re
 from collections import Counter
 from collections.abc import Sequence
 from typing import Any
 
+from agents import rl
 from agents.learner import NetworkLearner
-from agents.registry import BASES, METHODS
+from agents.registry import ALGORITHMS, BASES, METHODS
 from continual_envs import checks
 
 # What a base learner fixes, and the defaults that differ from plain backprop's.
@@ -23,7 +25,7 @@ NOT_SETTINGS = ("methods", "dtype")
 
 
 class Composition:
-    """A factory of learners; its signature shows the settings of all its parts.
+    """A factory of learners, or of agents; its signature shows the settings of all its parts.
 
     A setting that only one part has keeps its name. One that several have is named by its part,
     as in `l2_weight_decay`, and may also be written `l2.weight_decay`, as may any other.
@@ -52,7 +54,7 @@ class Composition:
         keywords = []
         for part, names in owned.items():
             for name, parameter in names.items():
-                public = name if times[name] == 1 else f"{part}_{name}".replace("-", "_")
+                public = name if times[name] == 1 else re.sub(r"\W", "_", f"{part}_{name}")
                 self.owners[public] = (part, name)
                 keywords.append(parameter.replace(name=public))
         head = inspect.signature(NetworkLearner, eval_str=True).parameters
@@ -86,24 +88,26 @@ class Composition:
         seed: int,
         device: str = "cpu",
         **settings: Any,
-    ) -> NetworkLearner:
-        """Build the learner; a setting that is not given has its default."""
+    ) -> Any:
+        """Build the learner or agent; a setting that is not given has its default."""
         given: dict[str, dict[str, Any]] = {part: {} for part in (self.base, *self.methods)}
-        given[self.base].update(DEFAULTS[self.base])
         for key, value in settings.items():
             part, name = self.owners[self.canonical(key)]
             given[part][name] = value
-        return NetworkLearner(
-            observation_space,
-            action_space,
-            seed=seed,
-            device=device,
-            methods=[method(**given[part]) for part, method in self.methods.items()],
-            **FIXED[self.base],
-            **given[self.base],
-        )
+
+        def methods() -> list[Any]:
+            return [method(**given[part]) for part, method in self.methods.items()]
+
+        spaces, own = (observation_space, action_space), given[self.base]
+        if self.base in ALGORITHMS:
+            algorithm = _load(ALGORITHMS[self.base])(**own)
+            return rl.build(*spaces, seed=seed, device=device, methods=methods, algorithm=algorithm)
+        own = {**DEFAULTS[self.base], **FIXED[self.base], **own}
+        return NetworkLearner(*spaces, seed=seed, device=device, methods=methods(), **own)
 
     def _base_parameters(self) -> dict[str, inspect.Parameter]:
+        if self.base in ALGORITHMS:
+            return _keywords(_load(ALGORITHMS[self.base]))
         defaults = DEFAULTS[self.base]
         return {
             name: parameter.replace(default=defaults.get(name, parameter.default))

@@ -225,7 +225,7 @@ class NetworkLearner:
             seed=self._seed,
             restart=self._restart,
             buffers=dict(self.module.named_buffers()),
-            head=self.module.head(),
+            heads=(self.module.head(),),
         )
         for method in self.methods:
             if hasattr(method, "attach"):

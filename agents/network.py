@@ -1,4 +1,4 @@
-"""What a method may touch: named live tensors, a description of hidden layers, and unit resets."""
+"""What a method may touch: named live tensors and a description of hidden layers."""
 
 from __future__ import annotations
 
@@ -54,6 +54,7 @@ class HiddenLayer:
         consumers: what reads them.
         activation: name of the non-linearity.
         initialiser: how incoming weights are drawn, of `agents.networks.parts.INITIALISERS`.
+        gain: of an orthogonal initialiser; None is that of the activation.
         exact: whether a unit without outgoing weights is invisible to all else; not so where the
             units of a layer are normalised together.
     """
@@ -63,15 +64,17 @@ class HiddenLayer:
     activation: str
     initialiser: str
     exact: bool = True
+    gain: float | None = None
 
 
 @dataclass(frozen=True)
 class Head:
-    """The output layer by names: weight (*lead, outputs, fan_in), bias (*lead, outputs)."""
+    """An output layer by names: weight (*lead, outputs, fan_in), bias (*lead, outputs)."""
 
     weight: str
     bias: str
     initialiser: str
+    gain: float | None = None
 
 
 @dataclass
@@ -89,7 +92,7 @@ class Network:
         captured: a step is recorded and repeated, so that a method must do the same operations
             every time and look at no value.
         buffers: live buffers by name, such as running statistics.
-        head: the output layer.
+        heads: the output layers; actor and critic have one each.
     """
 
     params: dict[str, Tensor]
@@ -100,7 +103,7 @@ class Network:
     restart: Callable[[], None] | None = None
     captured: bool = False
     buffers: dict[str, Tensor] = field(default_factory=dict)
-    head: Head | None = None
+    heads: tuple[Head, ...] = ()
 
     def seeds(self) -> list[int]:
         """Return one seed a member."""
@@ -152,55 +155,3 @@ def by_unit(weight: Tensor, axis: int, spread: int) -> Tensor:
     if spread > 1:
         weight = torch.unflatten(weight, axis + 1, (-1, spread))
     return weight.transpose(axis, axis + 1)
-
-
-def reset_units(
-    network: Network,
-    layer: HiddenLayer,
-    index: Tensor,
-    active: Tensor,
-    fresh: Sequence[Tensor],
-) -> None:
-    """Give units fresh incoming weights, bias 0, outgoing weights 0 and an empty optimizer state.
-
-    In place, on any leading dimensions. A unit's own normalisation becomes scale 1, offset 0, its
-    running statistics mean 0 and variance 1.
-
-    Args:
-        network: parameters and optimizer.
-        layer: the layer.
-        index: int64 (*lead, K), distinct units.
-        active: bool (*lead, K), which of the K are reset; the others stay as they are.
-        fresh: (*lead, K, ...) of each incoming map, the new weights.
-    """
-    axis = len(network.lead)
-
-    def write(name: str, value: Tensor | float, spread: int | None = None) -> None:
-        parameter = network.params[name]
-        tensors = [(parameter, value)]
-        for slot in network.optimizer.state.get(parameter, {}).values():
-            if isinstance(slot, Tensor) and slot.shape == parameter.shape:
-                tensors.append((slot, 0.0))
-        for tensor, new in tensors:
-            units = by_unit(tensor, axis, spread) if spread else tensor
-            _write_units(units, index, active, new)
-
-    for one, weights in zip(layer.incoming, fresh, strict=True):
-        write(one.weight, weights)
-        write(one.bias, 0.0)
-        for name, value in zip(one.norm or (), (1.0, 0.0), strict=False):
-            write(name, value)
-        for name, value in zip(one.statistics or (), (0.0, 1.0), strict=False):
-            _write_units(network.buffers[name], index, active, value)
-    for consumer in layer.consumers:
-        write(consumer.weight, 0.0, consumer.spread)
-
-
-def _write_units(tensor: Tensor, index: Tensor, active: Tensor, value: Tensor | float) -> None:
-    """Write `value` to the active units of `tensor`, (*lead, units, ...)."""
-    axis = index.ndim - 1
-    others = tensor.shape[index.ndim :]
-    if others:
-        index = index.reshape(*index.shape, *(1 for _ in others)).expand(*index.shape, *others)
-        active = active.reshape(*active.shape, *(1 for _ in others))
-    tensor.scatter_(axis, index, torch.where(active, value, tensor.gather(axis, index)))

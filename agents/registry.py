@@ -18,7 +18,17 @@ from continual_envs import checks
 GROUP = "continual_envs.agents"
 REFERENCES = ("fresh", "linear")
 
-BASES = ("backprop", "adam", "linear")
+# Bases: what learns from targets, and what acts.
+LEARNERS = ("backprop", "adam", "linear")
+ALGORITHMS = {
+    "sb3/ppo": "agents.rl.algorithms:PPO",
+    "sb3/a2c": "agents.rl.algorithms:A2C",
+    "sb3/dqn": "agents.rl.algorithms:DQN",
+    "sb3/sac": "agents.rl.algorithms:SAC",
+    "sb3/td3": "agents.rl.algorithms:TD3",
+    "sb3/ddpg": "agents.rl.algorithms:DDPG",
+}
+BASES = (*LEARNERS, *ALGORITHMS)
 METHODS = {
     "fresh": "agents.methods.fresh:Fresh",
     "l2": "agents.methods.l2:L2",
@@ -27,6 +37,8 @@ METHODS = {
     "layer-norm": "agents.methods.layer_norm:LayerNorm",
     "continual-backprop": "agents.methods.continual_backprop:ContinualBackprop",
     "head-reset": "agents.methods.head_reset:HeadReset",
+    "redo": "agents.methods.redo:ReDo",
+    "equal-betas": "agents.methods.equal_betas:EqualBetas",
 }
 # Other names of ours: where a protocol trains on all that was seen, `fresh` is called retrained.
 ALIASES = {"retrained": "fresh"}

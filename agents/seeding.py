@@ -20,6 +20,9 @@ class Purpose(IntEnum):
     METHOD = 1
     DROPOUT = 2
     HEAD = 3
+    HOST = 4
+    RESTART = 5
+    REDO = 6
 
 
 def _words(seed: int, *path: int) -> np.uint64:
@@ -30,7 +33,12 @@ def _words(seed: int, *path: int) -> np.uint64:
 
 def generator(seed: int, *path: int, device: str = "cpu") -> torch.Generator:
     """Return a torch generator, a pure function of (seed, path)."""
-    return torch.Generator(device).manual_seed(int(_words(seed, *path)) >> 1)
+    return torch.Generator(device).manual_seed(derived(seed, *path))
+
+
+def derived(seed: int, *path: int) -> int:
+    """Return a seed of 63 bits for a part of its own, a pure function of (seed, path)."""
+    return int(_words(seed, *path)) >> 1
 
 
 def key(seed: int, *path: int) -> Tensor:

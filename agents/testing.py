@@ -6,7 +6,7 @@ from collections.abc import Callable
 from typing import Any
 
 from agents import registry
-from agents.contract import behaviour, trials
+from agents.contract import behaviour, loops, trials
 from continual_envs.contract.faults import first_faults, globals_kept, guarded
 
 STAGES = (
@@ -24,6 +24,13 @@ STAGES = (
     ),
     (behaviour.update_many_is_update,),
 )
+LOOP_STAGES = (
+    (loops.lives,),
+    (loops.global_generators,),
+    (loops.equal_seeds_repeat,),
+    (loops.state_is_plain,),
+    (loops.seed_is_used, loops.state_is_complete, loops.switches_are_survived),
+)
 
 
 def check_agent(agent: str | Callable[..., Any]) -> list[str]:
@@ -38,6 +45,10 @@ def check_agent(agent: str | Callable[..., Any]) -> list[str]:
     learn; the state is plain, a copy and complete; switches of task. The checks stop at the first
     stage with a fault, since later ones build on it.
 
+    An agent that owns its loop lives in a cart on a line instead, pushed by one of two actions or
+    by a value. Checked are: it resets its copies with its seed and those after it, once, and steps
+    them all; no global random generator; the seed; its state; switches of task.
+
     Args:
         agent: a name as `agents.registry.factory` takes it, or a factory. Other settings are
             checked with `functools.partial(factory, step_size=0.1)`.
@@ -51,5 +62,8 @@ def check_agent(agent: str | Callable[..., Any]) -> list[str]:
         faults = guarded(trials.signature, factory)
         if faults:
             return faults
+        in_loops, faults = loops.accepted(factory)
+        if in_loops or faults:
+            return faults or first_faults(LOOP_STAGES, in_loops)
         accepted, faults = trials.accepted(factory)
         return faults or first_faults(STAGES, accepted)

@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 import copy
-import io
 from collections.abc import Iterator
 from dataclasses import replace
 from typing import Any
 
 import numpy as np
-import torch
 
 from agents.base import LearnerAgent
+from agents.contract.files import through_a_file
 from agents.contract.trials import CLASSES, Trial, answer, live, steps
 from continual_envs.contract.faults import global_generators_used, one_line, same, scribble
 
@@ -102,7 +101,7 @@ def state_is_plain(trial: Trial) -> Iterator[str]:
         return
     live(agent, trial, 0, STEPS)
     try:
-        _through_a_file(_inside(agent).state_dict())
+        through_a_file(_inside(agent).state_dict())
     except Exception as error:  # torch raises many kinds
         yield f"state_dict: cannot be saved and loaded as plain data: {one_line(error)}"
 
@@ -208,7 +207,7 @@ def state_is_complete(trial: Trial) -> Iterator[str]:
     if not same(state, snapshot):
         yield f"state_dict: the state changed while its agent went on: copy it ({trial})"
         return
-    loaded, restored = _through_a_file(state), trial.agent()
+    loaded, restored = through_a_file(state), trial.agent()
     snapshot = copy.deepcopy(loaded)
     _inside(restored).load_state_dict(loaded)
     for step, said in enumerate(live(restored, trial, SAVED), start=SAVED):
@@ -241,29 +240,3 @@ def _close(one: Any, other: Any) -> bool:
     """Return whether outputs are equal up to rounding."""
     one, other = np.asarray(one), np.asarray(other)
     return one.shape == other.shape and np.allclose(one, other, rtol=1e-4, atol=1e-5)
-
-
-def _through_a_file(state: Any) -> Any:
-    """Return `state` as a checkpoint gives it back, which executes nothing."""
-    file = io.BytesIO()
-    torch.save(_stored(state), file)
-    file.seek(0)
-    return _revived(torch.load(file, weights_only=True))
-
-
-def _stored(value: Any) -> Any:
-    if isinstance(value, dict):
-        return {key: _stored(item) for key, item in value.items()}
-    if isinstance(value, list | tuple):
-        return type(value)(_stored(item) for item in value)
-    if isinstance(value, np.generic):
-        return value.item()
-    return {"array": torch.from_numpy(np.array(value))} if isinstance(value, np.ndarray) else value
-
-
-def _revived(value: Any) -> Any:
-    if isinstance(value, dict):
-        if set(value) == {"array"}:
-            return value["array"].numpy()
-        return {key: _revived(item) for key, item in value.items()}
-    return type(value)(map(_revived, value)) if isinstance(value, list | tuple) else value

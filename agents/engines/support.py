@@ -9,6 +9,7 @@ import torch
 from agents.learner import NetworkLearner
 from agents.methods.continual_backprop import ContinualBackprop
 from agents.methods.dropout import Dropout
+from agents.methods.equal_betas import EqualBetas
 from agents.methods.fresh import Fresh
 from agents.methods.l2 import L2
 from agents.methods.layer_norm import LayerNorm
@@ -16,7 +17,7 @@ from agents.methods.shrink_perturb import ShrinkPerturb
 from agents.networks.mlp import MLP
 from agents.optimizers import ElementwiseAdam
 
-METHODS = (ContinualBackprop, Dropout, Fresh, L2, LayerNorm, ShrinkPerturb)
+METHODS = (ContinualBackprop, Dropout, EqualBetas, Fresh, L2, LayerNorm, ShrinkPerturb)
 OPTIMIZERS = (torch.optim.SGD, torch.optim.Adam, ElementwiseAdam)
 SHRINKS_AT_MOST = 0.5
 GRAPH_DEVICE = "cuda"

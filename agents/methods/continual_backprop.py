@@ -6,7 +6,6 @@ Algorithm 1, and its published code. Where they differ `profile` chooses: `Conti
 
 from __future__ import annotations
 
-import math
 from dataclasses import fields
 from typing import Any, Literal, get_args
 
@@ -23,9 +22,9 @@ from agents.methods.utility import (
     mean_over_examples,
     new_units,
 )
-from agents.network import HiddenLayer, Network, reset_units
-from agents.networks.parts import fresh_weights
+from agents.network import HiddenLayer, Network
 from agents.optimizers import ElementwiseAdam
+from agents.units import draw_units, reset_units
 from continual_envs import checks
 
 # Counters that tell the draws of one update apart.
@@ -110,7 +109,9 @@ class ContinualBackprop:
         if not isinstance(optimizer, torch.optim.Adam):
             return optimizer
         group = optimizer.param_groups[0]
-        return ElementwiseAdam(group["params"], lr=group["lr"], betas=group["betas"])
+        return ElementwiseAdam(
+            group["params"], lr=group["lr"], betas=group["betas"], eps=group["eps"]
+        )
 
     def attach(self, network: Network) -> None:
         """Start with units of age 0 and utility 0.
@@ -204,24 +205,13 @@ class ContinualBackprop:
         active = active & mature.gather(-1, index)
         if self.transfer_bias:
             self._transfer(layer, state, index, active)
-        reset_units(self._network, layer, index, active, self._fresh(layer, places, depth))
+        draw = (FRESH, depth, self._updates)
+        fresh = draw_units(self._network, layer, self._keys, draw, places)
+        reset_units(self._network, layer, index, active, fresh)
         for remembered in (state.age, state.utility, state.mean_feature):
             kept = remembered.gather(-1, index)
             remembered.scatter_(-1, index, kept.masked_fill(active, 0))
         state.replaced += active.sum(-1)
-
-    def _fresh(self, layer: HiddenLayer, places: int, depth: int) -> list[Tensor]:
-        """Return new weights for some units of a layer, (*lead, places, ...) for each map."""
-        maps, axis = self._network.incoming(layer), len(self._network.lead)
-        fans = [math.prod(weight.shape[axis + 1 :]) for weight in maps]
-        draw = (FRESH, depth, self._updates)
-        drawn = seeding.uniform(self._keys, draw, (places, sum(fans))).split_with_sizes(fans, -1)
-        return [
-            fresh_weights(layer.initialiser, layer.activation, fan_in, part)
-            .reshape(*part.shape[:-1], *weight.shape[axis + 1 :])
-            .to(weight.dtype)
-            for weight, fan_in, part in zip(maps, fans, drawn, strict=True)
-        ]
 
     def _due(self, state: UnitState, mature: Tensor, depth: int) -> Tensor:
         """Return how many units are due now, int64 (*lead)."""

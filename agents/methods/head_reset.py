@@ -1,4 +1,4 @@
-"""The output layer drawn anew at every switch of task."""
+"""Output layers drawn anew at every switch of task."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from agents.networks.parts import fresh_biases, fresh_weights
 
 
 class HeadReset:
-    """Draws weights and biases of the output layer by its initialiser at every switch of task.
+    """Draws weights and biases of the output layers by their initialisers at every switch of task.
 
     It needs the boundary. The optimizer's state of the layer stays as it is, as in the published
     code, so that momentum carries the first steps. Source: Dohare et al. 2024, class-incremental
@@ -24,23 +24,24 @@ class HeadReset:
         self._switches = 0  # never back to 0: a restarted network must not see the same draws again
 
     def attach(self, network: Network) -> None:
-        """Take hold of the output layer."""
+        """Take hold of the output layers."""
         self._network = network
         keys = [seeding.key(seed, seeding.Purpose.HEAD) for seed in network.seeds()]
         self._keys = torch.stack(keys).reshape(network.lead)
 
     @torch.no_grad()
     def on_task_switch(self) -> None:
-        """Draw the layer anew."""
-        head, lead = self._network.head, len(self._network.lead)
-        assert head is not None
-        weight, bias = self._network.params[head.weight], self._network.params[head.bias]
-        shape = tuple(weight.shape[lead:])
-        fan_in = math.prod(shape[1:])
-        drawn = seeding.uniform(self._keys, (self._switches, 0), shape)
-        weight.copy_(fresh_weights(head.initialiser, None, fan_in, drawn))
-        drawn = seeding.uniform(self._keys, (self._switches, 1), shape[:1])
-        bias.copy_(fresh_biases(head.initialiser, fan_in, drawn))
+        """Draw the layers anew."""
+        for index, head in enumerate(self._network.heads):
+            weight, bias = self._network.params[head.weight], self._network.params[head.bias]
+            shape = tuple(weight.shape[len(self._network.lead) :])
+            units, fan_in = shape[0], math.prod(shape[1:])
+            drawn = seeding.uniform(self._keys, (self._switches, 2 * index), shape)
+            weight.copy_(
+                fresh_weights(head.initialiser, None, fan_in, drawn, units=units, gain=head.gain)
+            )
+            drawn = seeding.uniform(self._keys, (self._switches, 2 * index + 1), shape[:1])
+            bias.copy_(fresh_biases(head.initialiser, fan_in, drawn))
         self._switches += 1
 
     def state_dict(self) -> dict[str, Any]:

@@ -32,7 +32,13 @@ GAINS = {
 }
 
 Layer = TypeVar("Layer", bound=nn.Module)
-INITIALISERS = ("kaiming_uniform", "kaiming_normal", "torch_uniform")
+INITIALISERS = (
+    "kaiming_uniform",
+    "kaiming_normal",
+    "lecun_uniform",
+    "orthogonal",
+    "torch_uniform",
+)
 
 
 def init_bound(activation: str | None, fan_in: int) -> float:
@@ -40,21 +46,40 @@ def init_bound(activation: str | None, fan_in: int) -> float:
     return _gain(activation) * math.sqrt(3 / fan_in)
 
 
-def fresh_weights(initialiser: str, activation: str | None, fan_in: int, uniform: Tensor) -> Tensor:
+def fresh_weights(
+    initialiser: str,
+    activation: str | None,
+    fan_in: int,
+    uniform: Tensor,
+    *,
+    units: int = 1,
+    gain: float | None = None,
+) -> Tensor:
     """Return new weights as an initialiser draws them.
 
     "kaiming_uniform" is U(-b, b) of `init_bound`; "kaiming_normal" N(0, gain^2 / fan_in);
-    "torch_uniform", what torch's layers have by default, U(-b, b) with b = 1 / sqrt(fan_in).
+    "lecun_uniform" U(-b, b) with b = sqrt(3 / fan_in); "torch_uniform", what torch's layers have by
+    default, U(-b, b) with b = 1 / sqrt(fan_in). "orthogonal" gives each unit a direction of its own
+    and the length that the rows of gain times an orthogonal (units, fan_in) matrix have on average;
+    that the rows of the whole matrix are at right angles is not kept.
 
     Args:
         initialiser: one of `INITIALISERS`.
         activation: of the units; None is the linear output.
         fan_in: inputs of a unit.
-        uniform: float64 draws from [0, 1).
+        uniform: float64 draws from [0, 1), (..., fan_in) for "orthogonal".
+        units: of the layer; for "orthogonal".
+        gain: for "orthogonal"; None is that of the activation.
     """
     if initialiser == "kaiming_normal":
-        normal = torch.special.ndtri(uniform.clamp(min=2.0**-54))
-        return normal * (_gain(activation) / math.sqrt(fan_in))
+        return _normal(uniform) * (_gain(activation) / math.sqrt(fan_in))
+    if initialiser == "orthogonal":
+        normal = _normal(uniform)
+        length = _gain(activation) if gain is None else gain
+        length *= min(1.0, math.sqrt(fan_in / units))
+        return normal * (length / normal.norm(dim=-1, keepdim=True))
+    if initialiser == "lecun_uniform":
+        return (2 * uniform - 1) * math.sqrt(3 / fan_in)
     if initialiser == "torch_uniform":
         return (2 * uniform - 1) * (1 / math.sqrt(fan_in))
     return (2 * uniform - 1) * init_bound(activation, fan_in)
@@ -97,6 +122,11 @@ def drop(hidden: Tensor, rate: float, generator: torch.Generator) -> Tensor:
     keep = 1 - rate
     drawn = torch.rand(hidden.shape, generator=generator, device=hidden.device)
     return hidden * (drawn < keep) / keep
+
+
+def _normal(uniform: Tensor) -> Tensor:
+    normal: Tensor = torch.special.ndtri(uniform.clamp(min=2.0**-54))
+    return normal
 
 
 def _gain(activation: str | None) -> float:

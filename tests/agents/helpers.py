@@ -21,8 +21,9 @@ INPUTS, CLASSES, HIDDEN = 7, 4, (8, 6)
 
 # Every agent of ours alone, and compositions of those that could get in each other's way.
 AGENTS = (
-    *registry.BASES,
-    *registry.METHODS,
+    *(base for base in registry.BASES if "/" not in base),
+    *(method for method in registry.METHODS if method != "equal-betas"),
+    "adam+equal-betas",
     "adam+continual-backprop",
     "l2+continual-backprop+shrink-perturb+layer-norm",
     "adam+fresh+dropout+shrink-perturb+continual-backprop",
@@ -38,6 +39,7 @@ HOT: dict[str, dict[str, Any]] = {
         "utility": "adaptable_contribution",
         "profile": "code",
     },
+    "redo": {"period": 5, "tau": 0.5},
 }
 
 
@@ -119,7 +121,7 @@ def bare(
         module.parameters()
     )
     params = dict(module.named_parameters())
-    return module, Network(params, module.hidden_layers(), made, seed, head=module.head())
+    return module, Network(params, module.hidden_layers(), made, seed, heads=(module.head(),))
 
 
 def batch_of(features: list[torch.Tensor]) -> Batch:

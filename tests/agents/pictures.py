@@ -66,7 +66,7 @@ def seen_by_methods(made: NetworkLearner) -> Network:
         optimizer=made.optimizer,
         seed=0,
         buffers=dict(made.module.named_buffers()),
-        head=made.module.head(),
+        heads=(made.module.head(),),
     )
 
 

@@ -17,6 +17,7 @@ from agents.methods.layer_norm import LayerNorm
 from agents.methods.shrink_perturb import ShrinkPerturb
 from agents.networks import build
 from agents.networks.parts import fresh_biases, fresh_weights
+from agents.units import draw_units
 from tests.agents.helpers import batch_of, float64, same, values
 from tests.agents.helpers import train as train_vectors
 from tests.agents.pictures import (
@@ -206,7 +207,9 @@ def test_methods_of_one_composition_have_draws_of_their_own():
         made = float64([*own, *methods], batch=2)
         made.on_task_switch()  # before anything is learned: only the head differs from now on
         train_vectors(made, 8)
-        pairs.append((own[0]._fresh(own[0]._network.layers[0], 3, 0), own[1].state_dict()))
+        network, keys, updates = own[0]._network, own[0]._keys, own[0]._updates
+        drawn = draw_units(network, network.layers[0], keys, (0, 0, updates), 3)
+        pairs.append((drawn, own[1].state_dict()))
     assert same(*pairs)
     words = {int(seeding.key(0, purpose)) for purpose in seeding.Purpose}
     assert len(words) == len(seeding.Purpose)

@@ -9,7 +9,8 @@ from torch import nn
 
 from agents.methods.continual_backprop import ContinualBackprop
 from agents.methods.layer_norm import LayerNorm
-from agents.network import Features, Network, reset_units
+from agents.network import Features, Network
+from agents.units import draw_units, reset_units
 from tests.agents.helpers import batch_of
 from tests.agents.pictures import (
     IMAGE_NETWORKS,
@@ -237,9 +238,8 @@ def test_redrawn_weights_are_distributed_as_the_initialiser(kind, law):
     learner(kind, [method])
     layers = method._network.layers
     for depth, layer in enumerate(layers):
-        for weight, fresh in zip(
-            method._network.incoming(layer), method._fresh(layer, 40, depth), strict=True
-        ):
+        drawn = draw_units(method._network, layer, method._keys, (depth,), 40)
+        for weight, fresh in zip(method._network.incoming(layer), drawn, strict=True):
             assert fresh.shape == (40, *weight.shape[1:]) and fresh.dtype == weight.dtype
             root = weight[0].numel() ** 0.5
             unit = fresh.reshape(-1) * root / (1 if law == "uniform" else 2**0.5)

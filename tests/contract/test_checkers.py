@@ -20,7 +20,7 @@ from agents.testing import check_agent
 from continual_envs.registration import NAMESPACE, PROBLEMS
 from continual_envs.testing import check_problem
 from evaluation.cli import main
-from tests.contract import broken_agents, broken_problems, broken_protocols
+from tests.contract import broken_agents, broken_loops, broken_problems, broken_protocols
 from tests.problems import IMAGES, SMALL
 
 AGENT_MODULE, PROBLEM_MODULE = broken_agents.__name__, broken_problems.__name__
@@ -126,9 +126,57 @@ def test_a_sound_protocol_has_no_fault(settings: dict[str, Any]) -> None:
     assert check_problem(broken_protocols.SoundProtocol, **settings) == []
 
 
-@pytest.mark.parametrize("name", [*registry.BASES, *registry.METHODS])
+LOOPS = {
+    "LacksCopies": "protocol: enter, cycle and copies go together; copies is missing",
+    "NoCopies": "copies: 0 is not a number of environments",
+    "IdleCopy": "cycle: a cycle takes no step in some copy",
+    "OneSeed": "enter: copy 1 is not reset with the agent's seed",
+    "SeedsAgain": "cycle: a copy is reset with a seed again",
+    "DrawsGlobally": "global generators?: ",
+    "Unrepeatable": "seed: two agents of seed 0 do different things",
+    "IgnoresSeed": "seed: ignored",
+    "Forgets": "state_dict: an agent that loads it does not go on",
+    "PicklesItself": "state_dict: cannot be saved and loaded as plain data",
+    "CannotSwitch": "switches are survived: raises AttributeError",
+}
+
+
+@pytest.mark.parametrize("name", LOOPS)
+def test_the_fault_of_an_agent_that_owns_its_loop_is_named(name: str) -> None:
+    fault, *more = check_agent(getattr(broken_loops, name))
+    assert re.match(LOOPS[name], fault) and not more and "\n" not in fault, [fault, *more]
+
+
+def test_a_sound_agent_that_owns_its_loop_has_no_fault() -> None:
+    assert check_agent(broken_loops.SoundLoop) == []
+
+
+OURS = [*registry.LEARNERS, *registry.METHODS, "adam+equal-betas"]
+
+
+@pytest.mark.parametrize("name", [name for name in OURS if name != "equal-betas"])
 def test_our_agents_have_no_fault(name: str) -> None:
     assert check_agent(name) == []
+
+
+OFTEN: dict[str, Any] = {"hidden": (8,)}
+ON_POLICY = OFTEN | {"n_steps": 32, "batch_size": 16, "n_epochs": 2}
+OFF_POLICY = OFTEN | {"learning_starts": 20, "buffer_size": 300, "batch_size": 16}
+ALGORITHMS: dict[str, dict[str, Any]] = {
+    "fresh+sb3/ppo": ON_POLICY | {"copies": 2},
+    "sb3/ppo+l2+continual-backprop+redo+shrink-perturb": ON_POLICY,
+    "sb3/a2c": OFTEN,
+    **dict.fromkeys(("sb3/dqn", "sb3/sac", "sb3/td3", "sb3/ddpg"), OFF_POLICY),
+}
+
+
+def test_every_algorithm_is_checked() -> None:
+    assert set(registry.ALGORITHMS) <= {part for name in ALGORITHMS for part in name.split("+")}
+
+
+@pytest.mark.parametrize("name", ALGORITHMS)
+def test_our_algorithms_have_no_fault(name: str) -> None:
+    assert check_agent(functools.partial(registry.factory(name), **ALGORITHMS[name])) == []
 
 
 def test_our_composition_has_no_fault_while_its_methods_act() -> None:

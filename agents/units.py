@@ -1,0 +1,102 @@
+"""New weights for units, and the one function through which a unit starts over."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor
+
+from agents import seeding
+from agents.network import HiddenLayer, Network, by_unit
+from agents.networks.parts import fresh_weights
+
+
+def draw_units(
+    network: Network,
+    layer: HiddenLayer,
+    keys: Tensor,
+    counters: tuple[int | Tensor, ...],
+    units: int,
+) -> list[Tensor]:
+    """Return incoming weights of some units as the layer's initialiser draws them.
+
+    Args:
+        network: whose dtype and shapes count.
+        layer: the layer.
+        keys: of the draws, see `seeding.uniform`.
+        counters: likewise.
+        units: how many, K.
+
+    Returns:
+        (*lead, K, ...) of each incoming map.
+    """
+    maps, axis = network.incoming(layer), len(network.lead)
+    fans = [math.prod(weight.shape[axis + 1 :]) for weight in maps]
+    drawn = seeding.uniform(keys, counters, (units, sum(fans))).split_with_sizes(fans, -1)
+    return [
+        fresh_weights(
+            layer.initialiser,
+            layer.activation,
+            fan_in,
+            part,
+            units=weight.shape[axis],
+            gain=layer.gain,
+        )
+        .reshape(*part.shape[:-1], *weight.shape[axis + 1 :])
+        .to(weight.dtype)
+        for weight, fan_in, part in zip(maps, fans, drawn, strict=True)
+    ]
+
+
+def reset_units(
+    network: Network,
+    layer: HiddenLayer,
+    index: Tensor,
+    active: Tensor,
+    fresh: Sequence[Tensor],
+) -> None:
+    """Give units fresh incoming weights, bias 0, outgoing weights 0 and an empty optimizer state.
+
+    In place, on any leading dimensions. A unit's own normalisation becomes scale 1, offset 0, its
+    running statistics mean 0 and variance 1.
+
+    Args:
+        network: parameters and optimizer.
+        layer: the layer.
+        index: int64 (*lead, K), distinct units.
+        active: bool (*lead, K), which of the K are reset; the others stay as they are.
+        fresh: (*lead, K, ...) of each incoming map, the new weights.
+    """
+    axis = len(network.lead)
+
+    def write(name: str, value: Tensor | float, spread: int | None = None) -> None:
+        parameter = network.params[name]
+        tensors = [(parameter, value)]
+        for slot in network.optimizer.state.get(parameter, {}).values():
+            if isinstance(slot, Tensor) and slot.shape == parameter.shape:
+                tensors.append((slot, 0.0))
+        for tensor, new in tensors:
+            units = by_unit(tensor, axis, spread) if spread else tensor
+            _write_units(units, index, active, new)
+
+    for one, weights in zip(layer.incoming, fresh, strict=True):
+        write(one.weight, weights)
+        write(one.bias, 0.0)
+        for name, value in zip(one.norm or (), (1.0, 0.0), strict=False):
+            write(name, value)
+        for name, value in zip(one.statistics or (), (0.0, 1.0), strict=False):
+            _write_units(network.buffers[name], index, active, value)
+    for consumer in layer.consumers:
+        write(consumer.weight, 0.0, consumer.spread)
+
+
+def _write_units(tensor: Tensor, index: Tensor, active: Tensor, value: Tensor | float) -> None:
+    """Write `value` to the active units of `tensor`, (*lead, units, ...)."""
+    axis = index.ndim - 1
+    others = tensor.shape[index.ndim :]
+    if others:
+        index = index.reshape(*index.shape, *(1 for _ in others)).expand(*index.shape, *others)
+        active = active.reshape(*active.shape, *(1 for _ in others))
+    tensor.scatter_(axis, index, torch.where(active, value, tensor.gather(axis, index)))
