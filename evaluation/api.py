@@ -44,7 +44,8 @@ def run(
         engine: "auto", "torch", "fused" or, on a CUDA device, "graph", which runs the seeds of
             small networks as one.
         device: a torch device.
-        measure_every: measure at the start of every so many tasks; 0 never.
+        measure_every: measure at the start of every so many tasks, in a drifting environment
+            after the first update cycle that ends in one; 0 never.
         jobs: processes; for more than one, a script needs `if __name__ == "__main__":`.
         out: where run folders go.
         monitor: is told of progress.
@@ -115,8 +116,7 @@ def check(configs: Sequence[RunConfig], out: str | Path, jobs: int) -> list[Cell
 
     Builds each distinct problem and agent once and reads the folders that exist; writes nothing.
     """
-    from evaluation.life import Life
-    from evaluation.loop import resumable
+    from evaluation.loop import build, resumable
 
     checks.integer("jobs", jobs, 1)
     cells = [(config, config.folder(out)) for config in configs]
@@ -125,7 +125,7 @@ def check(configs: Sequence[RunConfig], out: str | Path, jobs: int) -> list[Cell
         check_writable("out", folder)
         if config.settings_hash not in seen:
             seen.add(config.settings_hash)
-            Life(config)
+            build(config)
         resumable(config, folder)
     return cells
 

@@ -9,9 +9,11 @@ from pathlib import Path
 from typing import Any
 
 import gymnasium as gym
+from gymnasium.envs.registration import EnvSpec
 
 from agents import registry
 from continual_envs import checks
+from continual_envs.control.drift import parameters as drift_parameters
 from continual_envs.environment import parameters as stream_parameters
 from continual_envs.registration import NAMESPACE
 from evaluation import presets
@@ -32,7 +34,8 @@ class RunConfig:
         tasks: the horizon: complete tasks to run. Not a setting; a larger one continues.
         engine: "torch", "fused", "graph", or "auto", see `agents.engines.on_engine`; no setting.
         device: a torch device.
-        measure_every: measure at the start of every so many tasks; 0 never.
+        measure_every: measure at the start of every so many tasks, in a drifting environment
+            after the first update cycle that ends in one; 0 never.
         module: imported to register the problem, if it is not ours.
         purpose: "report", or "tuning" for runs that settings are chosen on.
     """
@@ -142,20 +145,32 @@ def problem_id(name: str, module: str = "") -> str:
     full = name if "/" in name else f"{NAMESPACE}/{name}"
     if full not in gym.registry:
         checks.one_of("problem", name, [id.removeprefix(f"{NAMESPACE}/") for id in problem_ids()])
-    if not _is_stream(full):
+    if full not in problem_ids():
         raise ValueError(f"problem: {name!r} is not a stream of tasks; see continual-envs list")
     return full
 
 
 def problem_ids() -> list[str]:
-    """Return the ids of every registered stream of tasks."""
-    return [id for id in gym.registry if _is_stream(id)]
+    """Return the ids of every registered stream of tasks, supervised or drifting."""
+    return [id for id, spec in gym.registry.items() if "stream" in spec.kwargs or _drifts(spec)]
+
+
+def is_control(problem: str, module: str = "") -> bool:
+    """Return whether a problem is a drifting environment, not a supervised stream.
+
+    Args:
+        problem: registered id.
+        module: imported first, to register it.
+    """
+    if module:
+        importlib.import_module(module)
+    return _drifts(gym.spec(problem))
 
 
 def problem_parameters(problem: str) -> dict[str, inspect.Parameter]:
     """Return the settings of a problem with the defaults of its registration."""
     kwargs = gym.spec(problem).kwargs
-    known = stream_parameters(kwargs["stream"])
+    known = drift_parameters() if is_control(problem) else stream_parameters(kwargs["stream"])
     return {
         name: parameter.replace(default=kwargs.get(name, parameter.default))
         for name, parameter in known.items()
@@ -164,11 +179,20 @@ def problem_parameters(problem: str) -> dict[str, inspect.Parameter]:
 
 def make_problem(config: RunConfig, privileged: bool) -> gym.Env[Any, Any]:
     """Build the environment of a run; a privileged agent is told of switches of task."""
+    return gym.make(problem_name(config), **problem_settings(config, privileged))
+
+
+def problem_name(config: RunConfig) -> str:
+    """Return the id of a run's problem for `gym.make`, with the module that registers it."""
+    return f"{config.module}:{config.problem}" if config.module else config.problem
+
+
+def problem_settings(config: RunConfig, privileged: bool) -> dict[str, Any]:
+    """Return the settings of a run's problem, which tells a privileged agent of switches."""
     settings = dict(config.problem_settings)
     if privileged and settings["disclosure"] == "hidden":
         settings["disclosure"] = "signalled"
-    prefix = f"{config.module}:" if config.module else ""
-    return gym.make(prefix + config.problem, **settings)
+    return settings
 
 
 def parse_seeds(text: str, field: str = "seeds") -> list[int]:
@@ -201,5 +225,5 @@ def check_device(name: str) -> str:
     return device
 
 
-def _is_stream(id: str) -> bool:
-    return "stream" in gym.registry[id].kwargs
+def _drifts(spec: EnvSpec) -> bool:
+    return {"body", "drift", "period"} <= spec.kwargs.keys()

@@ -6,17 +6,19 @@ import hashlib
 import json
 import platform
 import sys
+from collections.abc import Iterable
 from importlib import metadata
 from pathlib import Path
 from typing import Any
 
 import continual_envs
-from continual_envs.environment import StreamEnv
+from continual_envs.control.stream import DriftStream
+from continual_envs.core import Stream
 from evaluation.runs import ADDED
 
 
 def describe(
-    env: StreamEnv,
+    stream: Stream | DriftStream,
     *,
     problem: str,
     problem_settings: dict[str, Any],
@@ -24,21 +26,22 @@ def describe(
     agent_settings: dict[str, Any],
     seed: int,
     bins: int,
+    distributions: Iterable[str] = (),
     **more: Any,
 ) -> dict[str, Any]:
     """Return the content of config.json.
 
     Args:
-        env: the problem, reset.
+        stream: of the problem, for the seed.
         problem: its registered id.
         problem_settings: every setting of it.
         agent: its name.
         agent_settings: every setting of it.
         seed: of the stream and the agent.
         bins: bins a task.
+        distributions: see `versions`.
         **more: further entries.
     """
-    stream = env.stream
     return {
         "format": 1,
         "problem": problem,
@@ -55,7 +58,7 @@ def describe(
         "examples_per_task": stream.examples_per_task,
         "protocol": list(stream.disclosed),
         "content_hash": stream.content_hash(),
-        "versions": versions(),
+        "versions": versions(distributions),
         "cpu": cpu_name(),
         **more,
     }
@@ -102,12 +105,11 @@ def settings_hash(
     return hashlib.sha256(identity.encode()).hexdigest()[:12]
 
 
-def versions() -> dict[str, str]:
-    """Return the versions that a result may depend on."""
+def versions(more: Iterable[str] = ()) -> dict[str, str]:
+    """Return the versions that a result may depend on, `more` distributions included."""
     found = {"python": platform.python_version(), "continual_envs": continual_envs.__version__}
-    return found | {
-        name: metadata.version(name) for name in ("numpy", "gymnasium", "torch", "numba")
-    }
+    always = ("numpy", "gymnasium", "torch", "numba")
+    return found | {name: metadata.version(name) for name in (*always, *more)}
 
 
 def cpu_name() -> str:

@@ -14,12 +14,13 @@ from agents.base import (
     Checkpointable,
     Inspectable,
     LearnerAgent,
+    OwnsLoop,
     Rewindable,
     Transition,
     decide,
 )
 from agents.engines import on_engine
-from continual_envs.core import Chunk, Held, Stream
+from continual_envs.core import Chunk, Clock, Held, Stream
 from continual_envs.environment import StreamEnv, rewards
 from evaluation.config import RunConfig, make_problem
 from evaluation.measures import measure
@@ -37,11 +38,14 @@ class Life:
 
     Attributes:
         engine: what the agent really runs on.
+        distributions: whose versions matter besides those that always do.
 
     Raises:
         ValueError: the problem, agent or engine refuses its settings, or the agent needs a boundary
             that is hidden.
     """
+
+    distributions: tuple[str, ...] = ()
 
     def __init__(self, config: RunConfig) -> None:
         env = make_problem(config, privileged=False)
@@ -53,19 +57,20 @@ class Life:
             device=config.device,
             **config.agent_settings,
         )
+        if isinstance(made, OwnsLoop):
+            name = config.problem.rpartition("/")[2]
+            raise ValueError(
+                f"agent: {config.agent} steps its environment itself, which {name} is not made "
+                "for; give it a drifting environment, such as DriftingCartPole-v0"
+            )
         made, self.engine = on_engine(made, _engine(config.engine, _stream(env).stream))
         acts = hasattr(made, "act")
         self.agent: Any = made if acts else LearnerAgent(made, env.action_space)
         self.inside = made
         self.by_chunk = not acts and hasattr(made, "update_many")
         self.needs_boundary = bool(getattr(made, "needs_boundary", False))
-        self.reference = _reference(config.agent)
-        hidden = config.problem_settings["disclosure"] == "hidden"
-        if self.needs_boundary and not self.reference and hidden:
-            raise ValueError(
-                f"agent: {config.agent} needs to know the switches of task, which the problem "
-                "hides; grant them with --problem-set disclosure=signalled"
-            )
+        self.reference = reference_of(config.agent)
+        check_boundary(config, self.needs_boundary, self.reference)
         self.env = make_problem(config, privileged=self.needs_boundary)
         num_tasks = config.problem_settings["num_tasks"]
         if num_tasks is not None and config.tasks > num_tasks:
@@ -76,6 +81,16 @@ class Life:
         self._best: tuple[float, Any] | None = None  # on the task's validation examples
         self.observation, told = self.env.reset(seed=config.seed)
         self._begin(told)
+
+    @property
+    def stream(self) -> Stream:
+        """The stream that is lived in."""
+        return self.stream_env.stream
+
+    @property
+    def clock(self) -> Clock:
+        """Where it stands."""
+        return self.stream_env.clock
 
     def can_continue(self) -> bool:
         """Return whether the agent can be saved and restored."""
@@ -220,8 +235,19 @@ def _engine(asked: str, stream: Stream) -> str:
     return "torch"
 
 
-def _reference(agent: str) -> str | None:
+def reference_of(agent: str) -> str | None:
+    """Return which reference arm an agent is, if it is one."""
     return next((part for part in agent.split("+") if part in registry.REFERENCES), None)
+
+
+def check_boundary(config: RunConfig, needed: bool, reference: str | None) -> None:
+    """Refuse an agent that needs the switches of task where they are hidden, but for references."""
+    hidden = config.problem_settings["disclosure"] == "hidden"
+    if needed and not reference and hidden:
+        raise ValueError(
+            f"agent: {config.agent} needs to know the switches of task, which the problem "
+            "hides; grant them with --problem-set disclosure=signalled"
+        )
 
 
 def _stream(env: gym.Env[Any, Any]) -> StreamEnv:

@@ -11,7 +11,8 @@ from pathlib import Path
 from typing import Any
 
 from evaluation import checkpoint
-from evaluation.config import RunConfig
+from evaluation.config import RunConfig, is_control
+from evaluation.control import ControlLife
 from evaluation.description import continued, describe
 from evaluation.life import Life
 from evaluation.records import Recorder, bins_of, write_json
@@ -39,7 +40,14 @@ def run_one(config: RunConfig, folder: Path, progress: Progress = lambda tasks: 
     state = resumable(config, folder)
     if state is DONE:
         return
-    Run(config, folder, state, progress).live()
+    kind = ControlRun if is_control(config.problem, config.module) else Run
+    kind(config, folder, state, progress).live()
+
+
+def build(config: RunConfig) -> Life | ControlLife:
+    """Return an agent in its problem, as a run begins with it; see `Life` for what it refuses."""
+    drifts = is_control(config.problem, config.module)
+    return ControlLife(config) if drifts else Life(config)
 
 
 class Run:
@@ -56,7 +64,9 @@ class Run:
         recorder: its records, from `start` on.
     """
 
-    recorder: Recorder
+    lives: type[Any] = Life
+    life: Any
+    recorder: Any
 
     def __init__(
         self, config: RunConfig, folder: Path, state: dict[str, Any] | None, progress: Progress
@@ -64,22 +74,15 @@ class Run:
         before = _read_json(folder / "config.json") if state else {}
         if before:
             config = replace(config, engine=_engine(before))
-        self.config, self.folder, self.life = config, folder, Life(config)
-        stream = self.life.stream_env.stream
-        self._batch = self.life.stream_env.batch_size or 1
-        self._bins = bins_of(stream, self._batch)
-        self._description = _describe(config, self.life, len(self._bins(0)))
+        self.config, self.folder, self.life = config, folder, self.lives(config)
+        description = _describe(config, self.life, self._prepare())
         if state:
             self.life.load_state_dict(state["life"])
-            task = self.life.stream_env.clock.task
-            self._description = continued(before, self._description, task)
-        nothing: dict[str, Any] = {"bytes": 0, "position": [0, 0, 0, 0, 0], "seconds": 0.0}
-        nothing |= {"rewards": [], "losses": []}
-        self._recorded = state["recorder"] if state else nothing
+            description = continued(before, description, self.life.clock.task)
+        self._description = description
+        self._recorded = state["recorder"] if state else None
         self._spent = state["seconds"] if state else 0.0
         self._progress = progress
-        most = AT_ONCE // (self._batch * math.prod(stream.inputs_shape))
-        self._steps = STEPS if self.life.engine != "torch" else max(1, min(STEPS, most))
 
     def live(self) -> None:
         """Live to the horizon."""
@@ -92,33 +95,30 @@ class Run:
 
     def start(self) -> None:
         """Open the folder."""
-        life, folder = self.life, self.folder
-        stream = life.stream_env.stream
+        folder = self.folder
         folder.mkdir(parents=True, exist_ok=True)
         (folder / "result.json").unlink(missing_ok=True)
         write_json(folder / "config.json", self._description)
-        self.recorder = Recorder(
-            folder, stream.outcome, self._bins, self._batch, stream.anchor, stream.classes
-        )
-        self.recorder.load_state_dict(self._recorded)
-        if life.engine == "fused":
-            life.inside.prepare(stream.chunk(life.stream_env.clock.examples, 1))
+        if self._recorded is None:
+            (folder / "records.jsonl").unlink(missing_ok=True)
+        self.recorder = self._record()
+        if self._recorded is not None:
+            self.recorder.load_state_dict(self._recorded)
         self._started = self._saved = self._looked = time.perf_counter()
         self._tell()  # where it was left, so that a projection counts only what is done now
 
     def over(self) -> bool:
         """Return whether the horizon is reached."""
-        return self.life.stream_env.clock.task >= self.config.tasks
+        return bool(self.life.clock.task >= self.config.tasks)
 
     def due(self) -> int:
         """Return how many examples to live through next; measure if it is time.
 
         They end no later than the present pass over a task, and are a whole number of steps.
         """
-        clock, every = self.life.stream_env.clock, self.config.measure_every
+        clock, every = self.life.clock, self.config.measure_every
         if every and clock.task % every == 0 and clock.example == 0:
-            if values := self.life.measures():
-                self.recorder.measure(values)
+            self._measure()
         self._left, self._looked = self.life.left(), time.perf_counter()
         return min(self._left, self._steps * self._batch)
 
@@ -127,19 +127,45 @@ class Run:
         now = time.perf_counter()
         if self.life.engine != "torch" and self._left > self._steps * self._batch:
             self._steps *= 1 + (now - self._looked < SOON)
-        between_tasks = self.life.stream_env.clock.example == 0
-        if now - self._saved > (SAVE_AT_MOST_EVERY if between_tasks else SAVE_AFTER):
-            self._save()
-            self._saved = time.perf_counter()
-        self._tell()
+        self._save_if_due(between_tasks=self.life.clock.example == 0)
 
     def finish(self) -> None:
         """Save, close the folder and mark it as done."""
         self._save()
         self.recorder.close()
-        tasks = self.life.stream_env.clock.task
+        tasks = self.life.clock.task
         result = {"tasks": tasks, "seconds": round(self._seconds(), 3), "finished": True}
         write_json(self.folder / "result.json", result)
+
+    def _prepare(self) -> int:
+        """Look at the problem; return bins a task."""
+        stream, life = self.life.stream, self.life
+        self._batch = life.stream_env.batch_size or 1
+        self._bins = bins_of(stream, self._batch)
+        most = AT_ONCE // (self._batch * math.prod(stream.inputs_shape))
+        self._steps = STEPS if life.engine != "torch" else max(1, min(STEPS, most))
+        return len(self._bins(0))
+
+    def _record(self) -> Any:
+        """Return the recorder, at its start."""
+        stream, life = self.life.stream, self.life
+        if life.engine == "fused":
+            life.inside.prepare(stream.chunk(life.clock.examples, 1))
+        return Recorder(
+            self.folder, stream.outcome, self._bins, self._batch, stream.anchor, stream.classes
+        )
+
+    def _measure(self) -> None:
+        before = time.perf_counter()
+        if values := self.life.measures():
+            self.recorder.measure(values, time.perf_counter() - before)
+
+    def _save_if_due(self, between_tasks: bool) -> None:
+        now = time.perf_counter()
+        if now - self._saved > (SAVE_AT_MOST_EVERY if between_tasks else SAVE_AFTER):
+            self._save()
+            self._saved = time.perf_counter()
+        self._tell()
 
     def _seconds(self) -> float:
         return float(self._spent + time.perf_counter() - self._started)
@@ -152,8 +178,34 @@ class Run:
             checkpoint.save(content | identity, self.folder / "checkpoint.pt")
 
     def _tell(self) -> None:
-        clock, stream = self.life.stream_env.clock, self.life.stream_env.stream
-        self._progress(clock.task + clock.example / stream.length(clock.task))
+        clock, stream = self.life.clock, self.life.stream
+        self._progress(clock.task + min(1.0, clock.example / stream.length(clock.task)))
+
+
+class ControlRun(Run):
+    """One cell in a drifting environment: it goes on by the agent's cycles."""
+
+    lives = ControlLife
+
+    def live(self) -> None:
+        """Live to the horizon; measure in the first cycle's end of a task."""
+        self.start()
+        every, measured = self.config.measure_every, self.life.clock.task
+        while not self.over():
+            self.life.advance()
+            task = self.life.clock.task
+            if every and task > measured and task % every == 0:
+                self._measure()
+            self._save_if_due(between_tasks=task > measured)
+            measured = task
+        self.finish()
+
+    def _prepare(self) -> int:
+        bins: int = self.life.bins
+        return bins
+
+    def _record(self) -> Any:
+        return self.life.recorder(self.folder)
 
 
 DONE: dict[str, Any] = {"done": True}
@@ -191,21 +243,22 @@ def resumable(config: RunConfig, folder: Path) -> dict[str, Any] | None:
     state = checkpoint.load(path, config.device)
     if not _has(state, identity):
         raise ValueError(f"{path}: belongs to another run; remove the run folder to start over")
-    if "best" not in state["life"]:
+    if not {"best", "watch"} & state["life"].keys():
         raise ValueError(f"{path}: of an older version, which this one cannot continue")
     _check_records(folder / "records.jsonl", state["recorder"]["bytes"])
     return state
 
 
-def _describe(config: RunConfig, life: Life, bins: int) -> dict[str, Any]:
+def _describe(config: RunConfig, life: Life | ControlLife, bins: int) -> dict[str, Any]:
     return describe(
-        life.stream_env,
+        life.stream,
         problem=config.problem,
         problem_settings=config.problem_settings,
         agent=config.agent,
         agent_settings=config.agent_settings,
         seed=config.seed,
         bins=bins,
+        distributions=life.distributions,
         tasks=config.tasks,
         engine=life.engine,
         device=config.device,

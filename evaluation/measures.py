@@ -49,13 +49,17 @@ class Inspection(Protocol):
         """Gradient of the mean loss on the probe examples, one array per parameter."""
 
 
-def measure(inspection: Inspection) -> dict[str, float]:
+def measure(inspection: Inspection, rare_at_most: bool = False) -> dict[str, float]:
     """Return every measure of one network.
 
     Unit fractions are taken over the units of all hidden layers together. Ranks are averaged over
     hidden layers (as published for Online Permuted MNIST), but for srank_99_last, of the last one
     (as published for class-incremental CIFAR-100); none is normalised by the number of units.
-    Without a hidden layer these keys are absent.
+    Without a hidden layer these keys are absent, and without gradients gradient_norm is.
+
+    Args:
+        inspection: of the network.
+        rare_at_most: see `rarely_active_units`.
 
     Returns:
         dead_units, rarely_active_units (below 1 %), tau_dormant_units (tau = 0.1), srank_99,
@@ -64,14 +68,16 @@ def measure(inspection: Inspection) -> dict[str, float]:
     """
     result = _feature_measures(inspection.features) if inspection.features else {}
     if active := getattr(inspection, "active", None):
-        result["rarely_active_units"] = rarely_active_units(active)
-    return result | {
+        result["rarely_active_units"] = rarely_active_units(active, at_most=rare_at_most)
+    result |= {
         "mean_abs_weight": mean_abs_weight(inspection.weights),
         "distance_from_init": distance_from_init(
             inspection.parameters, inspection.initial_parameters
         ),
-        "gradient_norm": gradient_norm(inspection.gradients),
     }
+    if len(inspection.gradients):
+        result["gradient_norm"] = gradient_norm(inspection.gradients)
+    return result
 
 
 def _feature_measures(layers: Sequence[Array]) -> dict[str, float]:
@@ -99,15 +105,20 @@ def dead_units(features: Array) -> Array:
     return np.where(_finite(features), dead, np.nan)
 
 
-def rarely_active_units(active: Sequence[Array], below: float = 0.01) -> float:
-    """Return the fraction of units of all layers that are not 0 on less than `below`, in [0, 1].
+def rarely_active_units(
+    active: Sequence[Array], share: float = 0.01, at_most: bool = False
+) -> float:
+    """Return the fraction of units of all layers that are not 0 on less than `share`, in [0, 1].
+
+    With `at_most` also those on just that share, as Dohare et al. (2024) count in reinforcement
+    learning, over the latest 1,000 observations.
 
     Source: the published code of Dohare et al. (2024) for class-incremental CIFAR-100, which counts
     the positions of a channel as examples and calls such units dormant; there on images of the next
     classes, in the training mode of batch normalisation.
     """
     shares = np.concatenate([np.asarray(layer).reshape(-1) for layer in active])
-    return float(np.mean(shares < below))
+    return float(np.mean(shares <= share if at_most else shares < share))
 
 
 def tau_dormant_units(layers: Sequence[Array], tau: float = 0.1) -> Array:

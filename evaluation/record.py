@@ -10,10 +10,12 @@ import gymnasium as gym
 import numpy as np
 
 from continual_envs import checks
+from continual_envs.control.drift import DriftEnv
 from continual_envs.environment import StreamEnv
 from evaluation.api import check_writable
 from evaluation.config import problem_parameters
 from evaluation.description import describe
+from evaluation.episodes import EpisodeRecorder, Watch, bins_of_steps
 from evaluation.records import Recorder, bins_of, write_json
 from evaluation.settings import expand, is_plain
 
@@ -22,21 +24,22 @@ class Record(gym.Wrapper[Any, Any, Any, Any]):
     """Writes what a script's agent earns into a run folder that `score` and `report` read.
 
     Put it around one of our problems and live in it with any loop or library. The stream of the
-    first `reset` is recorded; a later `reset` begins another, which is not. `close` marks the run
-    as done. A folder that holds something is refused, never overwritten.
+    first `reset` is recorded; a later `reset` that begins another (in a drifting environment one
+    with a seed, elsewhere any) ends the recording. `close` marks the run as done. A folder that
+    holds something is refused, never overwritten.
 
     Runs are compared seed by seed, so the first `reset` takes the seed given here and no other.
 
     Args:
-        env: a stream made with `gym.make`, with any wrappers that leave the reward alone.
+        env: a problem made with `gym.make`, with any wrappers that leave the reward alone.
         folder: the run folder.
         agent: what the tables call the agent.
         settings: of the agent, JSON values; they tell groups of runs apart.
         seed: of the stream and of the agent.
 
     Raises:
-        ValueError: the environment is not a stream, the folder holds something or cannot be
-            written, or JSON cannot hold the settings.
+        ValueError: the environment is not a problem of ours, the folder holds something or cannot
+            be written, or JSON cannot hold the settings.
     """
 
     def __init__(
@@ -48,12 +51,18 @@ class Record(gym.Wrapper[Any, Any, Any, Any]):
         settings: dict[str, Any] | None = None,
         seed: int = 0,
     ) -> None:
-        super().__init__(env)
+        self._watch = Watch([env]) if isinstance(env.unwrapped, DriftEnv) else None
+        super().__init__(self._watch.envs[0] if self._watch else env)
         self.folder = Path(folder)
-        if not isinstance(env.unwrapped, StreamEnv):
+        if not isinstance(env.unwrapped, StreamEnv | DriftEnv):
             raise ValueError(f"env: {env} is not a stream of tasks; make one of our problems")
         if env.spec is None:
             raise ValueError(f"env: {env} has no id; make it with gym.make")
+        if isinstance(env.unwrapped, DriftEnv):
+            limit = env.unwrapped.stream.body.episode_steps
+            if env.spec.max_episode_steps != limit:
+                given = f"max_episode_steps: {env.spec.max_episode_steps} is not allowed"
+                raise ValueError(f"{given}; a recorded episode has at most {limit}")
         check_writable("folder", self.folder)
         if self.folder.exists() and any(self.folder.iterdir()):
             raise ValueError(f"folder: {folder} is not empty; give a new one")
@@ -63,7 +72,7 @@ class Record(gym.Wrapper[Any, Any, Any, Any]):
         self._inside = env.unwrapped
         self._agent, self._settings = agent, dict(settings or {})
         self._seed = checks.integer("seed", seed)
-        self._recorder: Recorder | None = None
+        self._recorder: Recorder | EpisodeRecorder | None = None
         self._started = time.perf_counter()
 
     def reset(self, *, seed: int | None = None, **more: Any) -> tuple[Any, dict[str, Any]]:
@@ -76,23 +85,16 @@ class Record(gym.Wrapper[Any, Any, Any, Any]):
         if first and seed not in (None, self._seed):
             raise ValueError(f"seed: {seed} is not the {self._seed} of the recording; give it both")
         observation, info = self.env.reset(seed=self._seed if first else seed, **more)
-        if self._recorder is not None:
+        if self._recorder is not None and (self._watch is None or seed is not None):
             self._finish()
         elif first:
-            stream, batch = self._inside.stream, self._inside.batch_size or 1
-            bins = bins_of(stream, batch)
-            config = self._describe(len(bins(0)))
-            self.folder.mkdir(parents=True, exist_ok=True)
-            write_json(self.folder / "config.json", config)
-            self._recorder = Recorder(
-                self.folder, stream.outcome, bins, batch, stream.anchor, stream.classes
-            )
+            self._begin()
         return observation, info
 
     def step(self, action: Any) -> tuple[Any, Any, bool, bool, dict[str, Any]]:
         """Step the environment and record the reward."""
         observation, reward, terminated, truncated, info = self.env.step(action)
-        if self._recorder is not None:
+        if isinstance(self._recorder, Recorder):
             self._recorder.add(np.array([float(reward)]), None, np.reshape(info["target"], -1))
         return observation, reward, terminated, truncated, info
 
@@ -102,6 +104,21 @@ class Record(gym.Wrapper[Any, Any, Any, Any]):
             self._finish()
         super().close()
 
+    def _begin(self) -> None:
+        inside = self._inside
+        if isinstance(inside, DriftEnv):
+            self._write_config(bins_of_steps(inside.stream.examples_per_task))
+            self._recorder = EpisodeRecorder(self.folder, inside.stream)
+            if self._watch is not None:
+                self._watch.recorder = self._recorder
+            return
+        stream, batch = inside.stream, inside.batch_size or 1
+        bins = bins_of(stream, batch)
+        self._write_config(len(bins(0)))
+        self._recorder = Recorder(
+            self.folder, stream.outcome, bins, batch, stream.anchor, stream.classes
+        )
+
     def _finish(self) -> None:
         assert self._recorder is not None
         self._recorder.close()
@@ -109,18 +126,27 @@ class Record(gym.Wrapper[Any, Any, Any, Any]):
         result = {"tasks": self._recorder.task, "seconds": seconds, "finished": True}
         write_json(self.folder / "result.json", result)
         self._recorder = None
+        if self._watch is not None:
+            self._watch.recorder = None
+
+    def _write_config(self, bins: int) -> None:
+        config = self._describe(bins)
+        self.folder.mkdir(parents=True, exist_ok=True)
+        write_json(self.folder / "config.json", config)
 
     def _describe(self, bins: int) -> dict[str, Any]:
-        spec = self.env.spec
+        spec, inside = self.env.spec, self._inside
         assert spec is not None
-        given = {name: value for name, value in spec.kwargs.items() if name != "stream"}
+        known = problem_parameters(spec.id)
+        given = {name: value for name, value in spec.kwargs.items() if name in known}
         return describe(
-            self._inside,
+            inside.stream,
             problem=spec.id,
-            problem_settings=expand(problem_parameters(spec.id), {}, given, "setting"),
+            problem_settings=expand(known, {}, given, "setting"),
             agent=self._agent,
             agent_settings=self._settings,
             seed=self._seed,
             bins=bins,
+            distributions=inside.stream.body.distributions if isinstance(inside, DriftEnv) else (),
             scored="online",  # what is held out is not looked at
         )

@@ -51,7 +51,71 @@ def losses(outputs: Array, targets: Array, classes: int | None) -> NDArray[np.fl
     return result
 
 
-class Recorder:
+class Lines:
+    """The file of a run's records, and where the run stands in it.
+
+    Args:
+        folder: the run folder, which exists.
+
+    Attributes:
+        path: of the file.
+        task: index of the present task; how many are complete.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self.path = folder / "records.jsonl"
+        self.task = self._bin = self._examples = self._updates = self._begun = 0
+        self._seconds, self._since = 0.0, time.perf_counter()
+        self._file = open(self.path, "ab")
+
+    def measure(self, values: dict[str, float], took: float) -> None:
+        """Write a line of measures, taken where the run stands.
+
+        Args:
+            values: by name.
+            took: seconds that measuring took; they do not count for the present bin.
+        """
+        self._since += took
+        line = {"kind": "measure", "task": self.task, "updates": self._updates}
+        self._write({**line, "examples": self._examples, **values})
+        self._file.flush()
+
+    def sync(self) -> dict[str, Any]:
+        """Force all lines to disk and return where the run stands."""
+        self._seconds += self._lap()
+        self._file.flush()
+        os.fsync(self._file.fileno())
+        return {
+            "bytes": self._file.tell(),
+            "position": [self.task, self._bin, self._examples, self._updates, self._begun],
+            "seconds": self._seconds,
+        }
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Continue from `state`; lines written after it are cut off."""
+        self.task, self._bin, self._examples, self._updates, self._begun = state["position"]
+        self._seconds, self._since = state["seconds"], time.perf_counter()
+        self._file.truncate(state["bytes"])
+        self._file.seek(state["bytes"])
+
+    def close(self) -> None:
+        """Close the file."""
+        self._file.close()
+
+    def _lap(self) -> float:
+        """Return the seconds since the last lap."""
+        before, self._since = self._since, time.perf_counter()
+        return self._since - before
+
+    def _write(self, line: dict[str, Any]) -> None:
+        finite = {
+            key: None if isinstance(value, float) and not math.isfinite(value) else value
+            for key, value in line.items()
+        }
+        self._file.write(json.dumps(finite).encode() + b"\n")
+
+
+class Recorder(Lines):
     """Averages outcomes over bins and appends a line for each.
 
     Args:
@@ -61,9 +125,6 @@ class Recorder:
         batch: examples a step.
         anchor: outcome on a task of a learner that knows nothing, or None.
         classes: number of classes, None for values; what the loss is.
-
-    Attributes:
-        task: index of the present task; how many are complete.
     """
 
     def __init__(
@@ -75,15 +136,12 @@ class Recorder:
         anchor: Callable[[int], float | None],
         classes: int | None,
     ) -> None:
-        self.path = folder / "records.jsonl"
+        super().__init__(folder)
         self._outcome, self._bins, self._batch = outcome, bins, batch
-        self._edges, self._begun = bins(0), 0
+        self._edges = bins(0)
         self._anchor, self._classes = functools.lru_cache(1)(anchor), classes
-        self.task = self._bin = self._examples = self._updates = 0
-        self._seconds, self._since = 0.0, time.perf_counter()
         self._rewards: list[Array] = []
         self._losses: list[Array] = []
-        self._file = open(self.path, "ab")
 
     def add(self, rewards: Array, outputs: Array | None, targets: Array) -> None:
         """Take in steps that end no later than the present task; they took equally long.
@@ -110,16 +168,6 @@ class Recorder:
             start = end
         self._file.flush()
 
-    def measure(self, values: dict[str, float]) -> None:
-        """Write a line of measures, taken before the present task's first update.
-
-        The time they took does not count for the bin that begins now.
-        """
-        self._seconds, _ = 0.0, self._lap()
-        line = {"kind": "measure", "task": self.task, "updates": self._updates}
-        self._write({**line, "examples": self._examples, **values})
-        self._file.flush()
-
     def held_out(self, kind: str, outcome: float, loss: float | None) -> None:
         """Write a line of held-out examples, after the bin that has just ended.
 
@@ -137,34 +185,13 @@ class Recorder:
 
     def sync(self) -> dict[str, Any]:
         """Force all lines to disk and return the recorder's state."""
-        self._seconds += self._lap()
-        self._file.flush()
-        os.fsync(self._file.fileno())
-        return {
-            "bytes": self._file.tell(),
-            "position": [self.task, self._bin, self._examples, self._updates, self._begun],
-            "seconds": self._seconds,
-            "rewards": list(self._rewards),
-            "losses": list(self._losses),
-        }
+        return super().sync() | {"rewards": list(self._rewards), "losses": list(self._losses)}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Continue from `state`; lines written after it are cut off."""
-        self.task, self._bin, self._examples, self._updates, self._begun = state["position"]
+        super().load_state_dict(state)
         self._edges = self._bins(self.task)
-        self._seconds, self._since = state["seconds"], time.perf_counter()
         self._rewards, self._losses = list(state["rewards"]), list(state["losses"])
-        self._file.truncate(state["bytes"])
-        self._file.seek(state["bytes"])
-
-    def close(self) -> None:
-        """Close the file."""
-        self._file.close()
-
-    def _lap(self) -> float:
-        """Return the seconds since the last lap."""
-        before, self._since = self._since, time.perf_counter()
-        return self._since - before
 
     def _in_task(self) -> int:
         return self._examples - self._begun
@@ -191,13 +218,6 @@ class Recorder:
         if self._bin == len(self._edges):
             self.task, self._bin, self._begun = self.task + 1, 0, self._examples
             self._edges = self._bins(self.task)
-
-    def _write(self, line: dict[str, Any]) -> None:
-        finite = {
-            key: None if isinstance(value, float) and not math.isfinite(value) else value
-            for key, value in line.items()
-        }
-        self._file.write(json.dumps(finite).encode() + b"\n")
 
 
 def write_json(path: Path, content: dict[str, Any]) -> None:

@@ -36,6 +36,7 @@ _NOT_A_MEASURE = {
     "loss",
     "anchor",
     "seconds",
+    "episodes",
     *OUTCOMES,
 }
 
@@ -50,7 +51,7 @@ class Run:
         tasks: Shape (K,), 0 .. K-1.
         outcome: Shape (K,), what the problem scores of each task: the mean over its examples as
             they came, or over its test examples after the last pass or the best; nan where it was
-            not finite.
+            not finite. Of returns, the mean over the episodes that ended in the task.
         online: Shape (K,), mean over each task's examples as they came.
         test: Shape (K, passes), mean over each task's test examples after each pass; nan where
             there was none; None where a task holds nothing out.
@@ -149,7 +150,7 @@ def _read(folder: Path) -> Run:
                 if task in values:
                     raise ValueError(f"{where}: {name} of task {task} is already given above")
                 values[task] = _number(record, name, where)
-    table = np.array(bins, dtype=np.float64).reshape(-1, 8)
+    table = np.array(bins, dtype=np.float64).reshape(-1, 9)
     complete = int(np.count_nonzero(table[:, 1] == last_bin))
     test = None
     if tested:
@@ -175,14 +176,15 @@ def _summarise(
     index = table[:, 0].astype(np.int64)
     tasks = np.unique(index)
     examples = np.diff(table[:, 3], prepend=0.0)
+    episodes = np.where(np.isnan(table[:, 8]), examples, table[:, 8])
 
-    def mean(column: int) -> Array:
+    def mean(column: int, weights: Array = examples) -> Array:
         # A bin without examples may hold a null, and its weight of 0 must hide it.
-        weighted = np.where(examples > 0, examples * table[:, column], 0.0)
+        weighted = np.where(weights > 0, weights * table[:, column], 0.0)
         with np.errstate(invalid="ignore"):
-            return np.asarray(np.bincount(index, weighted) / np.bincount(index, examples))
+            return np.asarray(np.bincount(index, weighted) / np.bincount(index, weights))
 
-    online, loss, anchor = mean(4), mean(5), mean(6)
+    online, loss, anchor = mean(4, episodes), mean(5), mean(6)
     outcome, scored = online, config.get("scored", "online")
     if test is not None and scored != "online":
         outcome = test[:, -1] if scored == "last test" else best(test, config["outcome"])
@@ -215,11 +217,12 @@ def best(test: Array, outcome: str) -> Array:
 
 
 def _bin_row(record: Mapping[str, Any], outcome: str, where: str) -> list[float]:
-    """Return task, bin, updates, examples, outcome, loss, anchor, seconds."""
+    """Return task, bin, updates, examples, outcome, loss, anchor, seconds, episodes."""
     if outcome not in record:
         raise ValueError(f"{where}: {outcome} is missing")
     counts = [_integer(record, name, where) for name in ("task", "bin", "updates", "examples")]
-    return counts + [_number(record, n, where) for n in (outcome, "loss", "anchor", "seconds")]
+    numbers = (outcome, "loss", "anchor", "seconds", "episodes")
+    return counts + [_number(record, name, where) for name in numbers]
 
 
 def _check_order(before: list[float] | None, row: list[float], last_bin: int, where: str) -> None:

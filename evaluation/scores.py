@@ -23,6 +23,7 @@ from evaluation.statistics import (
     paired_difference,
     ratio_of_means,
     undefined,
+    within,
 )
 
 __all__ = ["Group", "Run", "Score", "export_rows", "group", "load", "score", "write_csv"]
@@ -56,6 +57,8 @@ class Score:
         passes_to_fresh: Mean over the late window of the passes over a task's data until the test
             outcome reaches 95 % of what `fresh` ends with (mean over the window, same seed); a task
             that never does counts as all its passes, and the note says how many did not.
+        collapse: Returns only: mean share of the tasks of the late window whose return is at or
+            under the anchor, that of the random policy in the same physics.
         fresh: Label of the `fresh` group used; None without one.
         linear: Label of the `linear` group used; None without one.
         is_reference: A reference arm: shown, never ranked.
@@ -81,6 +84,7 @@ class Score:
     retention: Interval
     gap_to_linear: Interval
     passes_to_fresh: Interval
+    collapse: Interval
     fresh: str | None
     linear: str | None
     is_reference: bool
@@ -142,6 +146,7 @@ def _score_group(own: Group, rivals: Sequence[Group]) -> Score:
         retention=_retention(own),
         gap_to_linear=_gap(own, linear),
         passes_to_fresh=_passes(own, fresh),
+        collapse=_collapse(own),
         fresh=fresh.label if fresh else None,
         linear=linear.label if linear else None,
         is_reference=own.reference is not None,
@@ -213,6 +218,14 @@ def _passes(own: Group, fresh: Group | None) -> Interval:
         never, asked = never + int((~reached.any(axis=1)).sum()), asked + len(reached)
     note = f"{never} of {asked} tasks never got there" if never else ""
     return _noted(mean_interval(np.array(means)), note)
+
+
+def _collapse(own: Group) -> Interval:
+    if own.runs[0].outcome_name != "return":
+        return undefined(0, "only of returns")
+    late = [run.skill[late_window(own.num_tasks)] for run in own.started]
+    shares = [np.where(np.isnan(skill), np.nan, skill <= 0).mean() for skill in late]
+    return within(mean_interval(np.array(shares, dtype=np.float64)), 0.0, 1.0)
 
 
 def _ratio(numerator: Array, denominator: Array, whose: str) -> Interval:

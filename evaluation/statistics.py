@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 import numpy as np
@@ -75,6 +75,13 @@ def mean_interval(values: ArrayLike, level: float = 0.95, seed: int = 0) -> Inte
         return Interval(mean, mean - half, mean + half, "t", n)
     low, high = _bootstrap([sample], lambda drawn: drawn.mean(axis=1), level, seed)
     return Interval(mean, low, high, "bootstrap", n)
+
+
+def within(interval: Interval, lowest: float, highest: float) -> Interval:
+    """Return an interval of a quantity that has bounds, cut at them."""
+    if interval.low is None or interval.high is None:
+        return interval
+    return replace(interval, low=max(interval.low, lowest), high=min(interval.high, highest))
 
 
 def paired_difference(a: ArrayLike, b: ArrayLike, level: float = 0.95, seed: int = 0) -> Interval:

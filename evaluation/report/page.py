@@ -24,11 +24,12 @@ from evaluation.report.findings import (
     verdict,
 )
 from evaluation.report.svg import inline_svg
-from evaluation.report.tables import COLUMNS, Table, table
+from evaluation.report.tables import Table, columns, table
 from evaluation.report.wording import (
     DASH,
     estimate,
     interval_sentence,
+    measured,
     setup_sentence,
     span,
     window_sentence,
@@ -73,11 +74,13 @@ class Section:
     windows: str
     problem_settings: list[tuple[str, str]]
     findings: list[Finding]
+    headings: list[str]
     table: Table
     unfinished: dict[str, str]
     starred: str | None
     outcome: Drawing
     measures: list[Drawing]
+    measured: str
     arms: list[ArmFacts]
     beside: Beside | None
     comparison: Comparison | None
@@ -101,7 +104,6 @@ def render(
         answer=answer(problems),
         sections=sections,
         overview=_overview(problems),
-        headings=[heading for heading, _, _ in COLUMNS],
         verdicts=TITLES,
         meanings=MEANINGS,
         folders=_folders(problems),
@@ -146,11 +148,13 @@ def _section(
         windows=window_sentence(problem.num_tasks),
         problem_settings=problem_settings(problem.arms[0]),
         findings=findings(problem),
+        headings=[heading for heading, _, _ in columns(scores)],
         table=table(scores),
         unfinished={a.label: _unfinished(a) for a in problem.arms if a.unfinished},
         starred=best.label if best else None,
         outcome=_drawing(index, outcome),
         measures=[_drawing(index, panel) for panel in measures],
+        measured=measured(scores[0]),
         arms=[ArmFacts(arm.label, settings(arm), facts(arm)) for arm in problem.arms],
         beside=beside,
         comparison=compare(beside.problem, problem.arms) if beside else None,

@@ -28,15 +28,16 @@ if TYPE_CHECKING:
     from rich.table import Table as RichTable
     from rich.text import Text
 
-# Heading, attribute of Score, whether it is a ratio.
-COLUMNS = (
+Column = tuple[str, str, bool]  # heading, attribute of Score, whether it is a ratio
+COLUMNS: tuple[Column, ...] = (
     ("Whole stream", "outcome", False),
     ("Early window", "early", False),
     ("Late window", "late", False),
     ("Plasticity", "plasticity", True),
     ("Retention", "retention", True),
-    ("Gap to linear", "gap_to_linear", False),
 )
+GAP: Column = ("Gap to linear", "gap_to_linear", False)
+COLLAPSE: Column = ("Collapsed tasks", "collapse", True)
 _VERDICT_STYLES: dict[Verdict | None, str] = {"lost": "red", "kept": "green", "steady": "yellow"}
 
 
@@ -72,12 +73,24 @@ class Table:
     footnotes: tuple[tuple[str, str], ...]
 
 
-def table(scores: Sequence[Score]) -> Table:
-    """Return the scores of the arms of one problem: methods by late window, then references."""
+def columns(scores: Sequence[Score]) -> tuple[Column, ...]:
+    """Return the columns that the scores need: returns collapse, others have a gap to linear."""
+    returns = {score.outcome_name == "return" for score in scores}
+    return COLUMNS + (GAP,) * (False in returns) + (COLLAPSE,) * (True in returns)
+
+
+def table(scores: Sequence[Score], shown: Sequence[Column] | None = None) -> Table:
+    """Return the scores of the arms of one problem: methods by late window, then references.
+
+    Args:
+        scores: of one problem.
+        shown: the columns; None is those that it needs.
+    """
+    shown = columns(scores) if shown is None else shown
     ordered = sorted(scores, key=rank)
-    marks = _marks(ordered)
+    marks = _marks(ordered, shown)
     decimals = outcome_decimals(ordered)
-    rows = [(score.is_reference, _row(score, decimals, marks)) for score in ordered]
+    rows = [(score.is_reference, _row(score, decimals, marks, shown)) for score in ordered]
     first = ordered[0]
     better = DIRECTIONS[first.higher_is_better]
     return Table(
@@ -88,13 +101,13 @@ def table(scores: Sequence[Score]) -> Table:
     )
 
 
-def _row(score: Score, decimals: int, marks: dict[str, str]) -> Row:
+def _row(score: Score, decimals: int, marks: dict[str, str], shown: Sequence[Column]) -> Row:
     return Row(
         label=score.label,
         marks="".join(marks[note] for note in _row_notes(score)),
         cells=tuple(
             _cell(getattr(score, name), RATIO_DECIMALS if is_ratio else decimals, marks)
-            for _, name, is_ratio in COLUMNS
+            for _, name, is_ratio in shown
         ),
         seeds=len(score.seeds),
         privileges=", ".join(score.privileges) or DASH,
@@ -112,12 +125,12 @@ def _cell(interval: Interval, decimals: int, marks: dict[str, str]) -> Cell:
     )
 
 
-def _marks(scores: Sequence[Score]) -> dict[str, str]:
+def _marks(scores: Sequence[Score], shown: Sequence[Column]) -> dict[str, str]:
     """Return every note of these scores with its mark: a, b, ..., z, aa, ab, ..."""
     notes: dict[str, None] = {}
     for score in scores:
         notes.update(dict.fromkeys(_row_notes(score)))
-        intervals: list[Interval] = [getattr(score, name) for _, name, _ in COLUMNS]
+        intervals: list[Interval] = [getattr(score, name) for _, name, _ in shown]
         notes.update(dict.fromkeys(reason(i.note) for i in intervals if i.note))
     return {note: _letters(index) for index, note in enumerate(notes)}
 
@@ -140,15 +153,16 @@ def rich_table(scores: Sequence[Score]) -> RichTable:
     from rich import box
     from rich.table import Table as RichTable
 
+    needed = columns(scores)
     shown = RichTable(box=box.SIMPLE_HEAD, pad_edge=False, padding=0)
     shown.caption_justify = "left"
     shown.add_column("Arm", overflow="fold", min_width=18)
-    for heading, _, _ in COLUMNS:
+    for heading, _, _ in needed:
         shown.add_column(heading.replace(" ", "\n", 1), justify="right", no_wrap=True)
     shown.add_column("Verdict\nand n", no_wrap=True)
     lines = [interval_sentence(scores) + " Reference arms are never ranked."]
     for key in dict.fromkeys((s.problem_label, s.outcome_name) for s in scores):
-        own = table([s for s in scores if (s.problem_label, s.outcome_name) == key])
+        own = table([s for s in scores if (s.problem_label, s.outcome_name) == key], needed)
         shown.add_row(_styled(own.title.replace(": ", "\n"), "bold"))
         for rows, style in ((own.methods, ""), (own.references, "dim")):
             for row in rows:

@@ -71,13 +71,25 @@ def kinds(intervals: Iterable[Interval]) -> str:
 
 def interval_sentence(scores: Sequence[Score]) -> str:
     """Say how the intervals of these scores were made."""
-    means = kinds(i for s in scores for i in (s.outcome, s.early, s.late, s.gap_to_linear))
+    means = kinds(
+        i for s in scores for i in (s.outcome, s.early, s.late, s.gap_to_linear, s.collapse)
+    )
     ratios = kinds(i for s in scores for i in (s.plasticity, s.retention))
     if not means and not ratios:
         return "No intervals: they need at least 3 seeds."
     if not ratios or means == ratios:
         return f"95 % intervals over seeds: {means}."
     return f"95 % intervals over seeds: {means} for means and gaps, {ratios} for ratios."
+
+
+def measured(score: Score) -> str:
+    """Say when measures were taken."""
+    if score.outcome_name == "return":
+        return (
+            "when the first update cycle that ended in a task was over, on the latest 1,000 "
+            "observations (none of the first task)"
+        )
+    return "at the start of a task before any update on it"
 
 
 def setup_sentence(scores: Sequence[Score]) -> str:

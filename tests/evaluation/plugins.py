@@ -10,7 +10,7 @@ import numpy as np
 from agents import registry
 from agents.base import LearnerAgent
 from continual_envs.core import Held, Stream, Task
-from continual_envs.registration import register_stream
+from continual_envs.registration import register_control, register_stream
 from continual_envs.transforms import Identity
 
 HERE = __name__
@@ -170,3 +170,55 @@ def actor(observation_space: Any, action_space: Any, *, seed: int, device: str =
     return LearnerAgent(
         registry.make("linear", observation_space, action_space, seed=seed), action_space
     )
+
+
+class ByState:
+    """Pushes a pole to the side it leans to, but now and then learns to do the opposite."""
+
+    def __init__(self, seed: int) -> None:
+        self._generator, self._sign = np.random.default_rng(seed), 1.0
+
+    def act(self, observation: Any) -> int:
+        return int(self._sign * observation[2] > 0)
+
+    def learn(self, transition: Any) -> None:
+        if self._generator.random() < 0.02:
+            self._sign = -self._sign
+
+    def state_dict(self) -> dict[str, Any]:
+        return {"generator": self._generator.bit_generator.state, "sign": self._sign}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        self._generator.bit_generator.state = state["generator"]
+        self._sign = state["sign"]
+
+
+def by_state(
+    observation_space: Any, action_space: Any, *, seed: int, device: str = "cpu"
+) -> ByState:
+    return ByState(seed)
+
+
+class Told(ByState):
+    """Counts the switches of task that it is told of."""
+
+    needs_boundary, switches = True, 0
+
+    def begin(self, info: dict[str, Any]) -> None:
+        self.switches += info["task_switch"]
+
+    def inspect(self, inputs: Any, targets: Any) -> None:
+        raise AssertionError("of supervised problems only")
+
+
+def told(observation_space: Any, action_space: Any, *, seed: int, device: str = "cpu") -> Told:
+    return Told(seed)
+
+
+register_control(
+    "mine/Cart-v0",
+    "continual_envs.control.classic:CartPole",
+    drift="length",
+    period=200,
+    max_episode_steps=500,
+)

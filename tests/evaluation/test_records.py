@@ -122,7 +122,9 @@ def test_the_error_of_a_regression_is_positive(tmp_path: Path) -> None:
 
 def test_what_is_not_finite_is_null(tmp_path: Path) -> None:
     recorder = _recorder(tmp_path, [1], outcome="error", classes=None, anchor=lambda task: None)
-    recorder.measure({"dead_units": float("nan"), "gradient_norm": np.float64("inf"), "rank": 2.0})
+    recorder.measure(
+        {"dead_units": float("nan"), "gradient_norm": np.float64("inf"), "rank": 2.0}, 0.0
+    )
     recorder.add(np.array([-np.inf]), np.array([[np.inf]]), np.array([0.0]))
     recorder.close()
     text = (tmp_path / "records.jsonl").read_text()
@@ -135,7 +137,7 @@ def test_what_is_not_finite_is_null(tmp_path: Path) -> None:
 def test_time_spent_on_measuring_is_not_the_bins(tmp_path: Path) -> None:
     recorder = _recorder(tmp_path, [1])
     time.sleep(0.3)
-    recorder.measure({"dead_units": 0.0})
+    recorder.measure({"dead_units": 0.0}, 0.3)
     recorder.add(np.ones(1), None, np.zeros(1))
     recorder.close()
     assert _lines(tmp_path)[1]["seconds"] < 0.2

@@ -13,7 +13,7 @@ from rich.console import Console
 from evaluation.report import report
 from evaluation.report.arms import gather
 from evaluation.report.drawing import Look
-from evaluation.report.figures import outcome_panel
+from evaluation.report.figures import MEASURES, outcome_panel
 from evaluation.report.findings import verdict
 from evaluation.report.tables import rich_table, table
 from evaluation.report.wording import number, outcome_decimals, slug
@@ -86,7 +86,7 @@ def test_ids_are_unique_and_references_resolve(page):
 
 def test_figures_do_not_restyle_the_page(page):
     svgs = re.findall(r"<svg.*?</svg>", page, re.DOTALL)
-    assert len(svgs) == 2 + 12
+    assert len(svgs) == 2 + len(MEASURES) + 1
     assert not any("<style" in svg for svg in svgs)
     assert all(len(svg) < 300_000 for svg in svgs)
 

@@ -257,7 +257,7 @@ def test_config_keeps_what_it_said_and_adds_what_has_changed(
     from evaluation import description
 
     newer = description.versions() | {"torch": "9.9"}
-    monkeypatch.setattr(description, "versions", lambda: newer)
+    monkeypatch.setattr(description, "versions", lambda more: newer)
     for tasks in (2, 3):
         run_one(cell(tasks=tasks), tmp_path)
         resumed = [{"task": 1, "versions": newer}]

@@ -1,0 +1,137 @@
+"""What the adapter of Stable-Baselines3 costs: `python benchmarks/control.py [ROUNDS]`.
+
+PPO of Dohare et al. 2024 on Ant (2x256, 2,048 steps, 10 epochs of 16 minibatches), CPU time of one
+thread. Plain Stable-Baselines3, the agent without a method, with every method, and the same
+recorded as a run is, take turns of one rollout and its updates each; the ratio is that of the
+medians to plain. Where plain's time goes is measured in the same process. Writes
+benchmarks/results/control.csv.
+"""
+
+from __future__ import annotations
+
+import csv
+import sys
+import tempfile
+from collections.abc import Callable
+from pathlib import Path
+from statistics import median
+from typing import Any
+
+import gymnasium as gym
+import torch
+from clock import clocked
+from stable_baselines3 import PPO
+from stable_baselines3.common.vec_env import DummyVecEnv
+
+from agents import registry
+from continual_envs import copies
+from evaluation.config import configure
+from evaluation.control import ControlLife
+
+ID = "continual_envs/SlipperyAnt-v0"
+STEPS = 2048
+SIZES: dict[str, Any] = {"n_steps": STEPS, "batch_size": 128, "n_epochs": 10}
+OURS: dict[str, Any] = {**SIZES, "hidden": (256, 256), "activation": "relu"}
+METHODS = "sb3/ppo+equal-betas+l2+shrink-perturb+redo+continual-backprop"
+HOT = {"redo.period": 100, "maturity": 1000, "replacement_rate": 1e-3}
+RESULTS = Path(__file__).parent / "results" / "control.csv"
+
+
+def plain() -> Callable[[], Any]:
+    """Return a turn of Stable-Baselines3 as a user writes it."""
+    policy = {"net_arch": [256, 256], "activation_fn": torch.nn.ReLU}
+    model = PPO("MlpPolicy", gym.make(ID), seed=0, policy_kwargs=policy, **SIZES)
+    _, callback = model._setup_learn(10**9)
+
+    def turn() -> None:
+        model.collect_rollouts(model.env, callback, model.rollout_buffer, STEPS)
+        model.train()
+
+    return turn
+
+
+def adapted(name: str, settings: dict[str, Any]) -> Callable[[], Any]:
+    """Return a turn of an agent of the suite, as a script lives with it."""
+    (env,) = copies(ID, 1)
+    agent = registry.make(name, env.observation_space, env.action_space, seed=0, **OURS, **settings)
+    agent.enter([env])
+    turn: Callable[[], Any] = agent.cycle
+    return turn
+
+
+def recorded(folder: Path) -> Callable[[], Any]:
+    """Return a turn of a run with every method: watched and recorded."""
+    (config,) = configure("SlipperyAnt-v0", METHODS, settings={**OURS, **HOT})
+    life = ControlLife(config)
+    life.recorder(folder)
+    return life.advance
+
+
+def parts() -> dict[str, float]:
+    """Return where a turn of plain Stable-Baselines3 goes, in microseconds a step."""
+    env = gym.make(ID)
+    model = PPO(
+        "MlpPolicy",
+        DummyVecEnv([lambda: env]),
+        seed=0,
+        policy_kwargs={"net_arch": [256, 256], "activation_fn": torch.nn.ReLU},
+        **SIZES,
+    )
+    _, callback = model._setup_learn(10**9)
+    collecting = clocked(
+        lambda: model.collect_rollouts(model.env, callback, model.rollout_buffer, STEPS)
+    )
+    training = clocked(model.train)
+    bare = gym.make("Ant-v5")
+    times = {}
+    for name, world in (("Ant-v5 through gym.make", bare), (f"{ID} through gym.make", env)):
+        world.reset(seed=0)
+        world.action_space.seed(0)
+        times[name] = clocked(lambda world=world: walk(world)) / STEPS
+    return {
+        "collecting a rollout": collecting / STEPS,
+        "updates": training / STEPS,
+        **times,
+    }
+
+
+def walk(env: gym.Env[Any, Any]) -> None:
+    """Take random actions."""
+    for _ in range(STEPS):
+        _, _, terminated, truncated, _ = env.step(env.action_space.sample())
+        if terminated or truncated:
+            env.reset()
+
+
+def main(rounds: int = 5) -> None:
+    torch.set_num_threads(1)
+    torch.set_flush_denormal(True)
+    with tempfile.TemporaryDirectory() as folder:
+        turns = {
+            "plain Stable-Baselines3": plain(),
+            "sb3/ppo": adapted("sb3/ppo", {}),
+            METHODS: adapted(METHODS, HOT),
+            f"{METHODS}, recorded": recorded(Path(folder)),
+        }
+        times: dict[str, list[float]] = {name: [] for name in turns}
+        for turn in range(rounds + 1):  # the first warms up
+            for name, work in turns.items():
+                took = clocked(work) / STEPS
+                if turn:
+                    times[name].append(took)
+        found = [parts() for _ in range(3)]
+    base = median(times["plain Stable-Baselines3"])
+    rows = [(name, median(all_of), median(all_of) / base) for name, all_of in times.items()]
+    for name in found[0]:
+        took = median(one[name] for one in found)
+        rows.append((f"of plain: {name}" if ":" not in name else name, took, took / base))
+    with open(RESULTS, "w", newline="", encoding="utf-8") as file:
+        writer = csv.writer(file, lineterminator="\n")
+        writer.writerow(["what", "microseconds_per_step", "ratio_to_plain"])
+        for name, took, ratio in rows:
+            writer.writerow([name, f"{took:.0f}", f"{ratio:.3f}"])
+            print(f"{name:75} {took:8.0f} us a step  {ratio:.3f}")
+
+
+if __name__ == "__main__":
+    main(*map(int, sys.argv[1:]))
