@@ -71,7 +71,27 @@ PPO: dict[str, dict[str, Any]] = {
 SLIPPERY = ("Ant", "Hopper", "Walker2d", "HalfCheetah")  # published: the first
 STATIONARY = ("Ant", "Hopper", "Walker2d")
 
+# PPO in eight copies, which makes a stream a matter of minutes. The step size is large, so that what
+# is lost shows early.
+CONTROL = {
+    "sb3/ppo": {
+        "hidden": [64, 64],
+        "activation": "relu",
+        "step_size": 0.003,
+        "copies": 8,
+        "n_steps": 64,
+        "batch_size": 128,
+        "n_epochs": 10,
+    }
+}
+
 LAPTOP = {
+    "continual_envs/DriftingCartPole-v0": Preset(
+        tasks=11, problem={"period": 40_000}, agents=CONTROL
+    ),
+    "continual_envs/DriftingAcrobot-v0": Preset(
+        tasks=11, problem={"period": 40_000}, agents=CONTROL
+    ),
     "continual_envs/PermutedMNIST-v0": Preset(
         tasks=20, agents={"*": {"step_size": 0.003}, "adam": {"step_size": 1e-4}}
     ),
