@@ -71,8 +71,8 @@ PPO: dict[str, dict[str, Any]] = {
 SLIPPERY = ("Ant", "Hopper", "Walker2d", "HalfCheetah")  # published: the first
 STATIONARY = ("Ant", "Hopper", "Walker2d")
 
-# PPO in eight copies, which makes a stream a matter of minutes. The step size is large, so that what
-# is lost shows early.
+# PPO in eight copies, which makes a stream a matter of minutes. The step size is large, so that
+# what is lost shows early.
 CONTROL = {
     "sb3/ppo": {
         "hidden": [64, 64],
