@@ -6,6 +6,8 @@ from typing import Any
 
 import gymnasium as gym
 
+from continual_envs import checks
+
 NAMESPACE = "continual_envs"
 
 STREAMS = "continual_envs.streams"
@@ -75,7 +77,12 @@ def register_control(
         period: default of the mean steps of a task.
         max_episode_steps: the body's `episode_steps`.
         **settings: defaults of other settings of `control.drift.DriftEnv`; plain values.
+
+    Raises:
+        ValueError: a setting that it does not have.
     """
+    for name in settings:
+        checks.one_of("setting", name, ("low", "high", "scale", "schedule", "disclosure"))
     gym.register(
         id=id,
         entry_point="continual_envs.control.drift:DriftEnv",

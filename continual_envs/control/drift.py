@@ -88,6 +88,7 @@ class DriftEnv(gym.Env[NDArray[Any], Any]):
         self._disclosure = checks.one_of("disclosure", disclosure, get_args(Disclosure))
         self._body = self._kind(render_mode)
         inner = self._body.env
+        _check_spaces(self._kind, inner)
         self.metadata, self.render_mode = inner.metadata, inner.render_mode
         self.action_space, space = inner.action_space, inner.observation_space
         if isinstance(self._change, Offset):
@@ -251,6 +252,16 @@ class DriftEnv(gym.Env[NDArray[Any], Any]):
             return info
         told = {**info, "task_switch": switched}
         return told if self._disclosure == "signalled" else {**told, "task": self._task}
+
+
+def _check_spaces(kind: type[Body], env: gym.Env[Any, Any]) -> None:
+    """Refuse a body whose observations are no vectors or whose actions nothing bounds."""
+    seen, done = env.observation_space, env.action_space
+    if not isinstance(seen, spaces.Box) or len(seen.shape) != 1:
+        raise ValueError(f"body: {kind.__name__} shows {seen}; it must be a Box of one dimension")
+    if not isinstance(done, spaces.Discrete):
+        if not isinstance(done, spaces.Box) or not done.is_bounded():
+            raise ValueError(f"body: {kind.__name__} takes {done}; give Discrete or a bounded Box")
 
 
 def parameters() -> dict[str, inspect.Parameter]:

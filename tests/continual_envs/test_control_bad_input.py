@@ -90,3 +90,37 @@ def test_importing_is_light() -> None:
     )
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True)
     assert done.stdout.strip() == "[]", done.stdout + done.stderr
+
+
+class ShowsAChoice(CartPole):
+    def __init__(self, render_mode: str | None = None) -> None:
+        super().__init__(render_mode)
+        self.env.observation_space = gym.spaces.Discrete(3)
+
+
+class TakesAnything(CartPole):
+    def __init__(self, render_mode: str | None = None) -> None:
+        super().__init__(render_mode)
+        self.env.action_space = gym.spaces.Box(-float("inf"), float("inf"), (1,))
+
+
+@pytest.mark.parametrize(
+    ("body", "line"),
+    [
+        (ShowsAChoice, "body: ShowsAChoice shows Discrete.3.; it must be a Box of one dimension"),
+        (TakesAnything, "body: TakesAnything takes Box.*; give Discrete or a bounded Box"),
+        ("no_module:Body", "body: 'no_module:Body' cannot be loaded: No module named 'no_module'"),
+        (f"{__name__}:Nothing", "body: '.*:Nothing' cannot be loaded: module .* has no attribute"),
+    ],
+)
+def test_a_body_that_cannot_drift_is_refused_in_one_line(body: Any, line: str) -> None:
+    with pytest.raises(ValueError, match=f"^{line}") as caught:
+        DriftEnv(body, drift="none", period=10)
+    assert "\n" not in str(caught.value)
+
+
+def test_a_registration_with_an_unknown_setting_is_refused() -> None:
+    with pytest.raises(ValueError, match="^setting: 'lowest' is not one of .*; nearest: low"):
+        continual_envs.register_control(
+            "mine/Odd-v0", "x:Y", drift="mass", period=9, max_episode_steps=9, lowest=1
+        )
