@@ -116,7 +116,8 @@ def check(configs: Sequence[RunConfig], out: str | Path, jobs: int) -> list[Cell
 
     Builds each distinct problem and agent once and reads the folders that exist; writes nothing.
     """
-    from evaluation.loop import build, resumable
+    from evaluation.loop import build
+    from evaluation.resume import resumable
 
     checks.integer("jobs", jobs, 1)
     cells = [(config, config.folder(out)) for config in configs]
@@ -132,7 +133,7 @@ def check(configs: Sequence[RunConfig], out: str | Path, jobs: int) -> list[Cell
 
 def starting_over(cells: Sequence[Cell]) -> list[Path]:
     """Return the folders whose runs have begun but cannot go on: they left no checkpoint."""
-    from evaluation.loop import DONE, resumable
+    from evaluation.resume import DONE, resumable
 
     return [
         folder

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import math
 import time
 from collections.abc import Callable
@@ -16,6 +15,7 @@ from evaluation.control import ControlLife
 from evaluation.description import continued, describe
 from evaluation.life import Life
 from evaluation.records import Recorder, bins_of, write_json
+from evaluation.resume import DONE, engine_of, read_json, resumable
 
 STEPS = 256  # steps between looks at the clock; the faster engines soon take more at a time
 AT_ONCE = 2**22  # numbers that the engine torch is given at a time
@@ -71,9 +71,9 @@ class Run:
     def __init__(
         self, config: RunConfig, folder: Path, state: dict[str, Any] | None, progress: Progress
     ) -> None:
-        before = _read_json(folder / "config.json") if state else {}
+        before = read_json(folder / "config.json") if state else {}
         if before:
-            config = replace(config, engine=_engine(before))
+            config = replace(config, engine=engine_of(before))
         self.config, self.folder, self.life = config, folder, self.lives(config)
         description = _describe(config, self.life, self._prepare())
         if state:
@@ -208,47 +208,6 @@ class ControlRun(Run):
         return self.life.recorder(self.folder)
 
 
-DONE: dict[str, Any] = {"done": True}
-
-
-def resumable(config: RunConfig, folder: Path) -> dict[str, Any] | None:
-    """Return the checkpoint to continue a cell from, DONE if nothing is left to do, or None.
-
-    Reads and checks only.
-
-    Raises:
-        ValueError: the folder is of other settings, or a file in it is damaged; one line names it.
-    """
-    if not (folder / "config.json").exists():
-        return None
-    described = _read_json(folder / "config.json")
-    identity = {"settings_hash": config.settings_hash, "seed": config.seed}
-    if not _has(described, identity):
-        raise ValueError(f"{folder}: holds another run; give another --out")
-    if config.engine not in ("auto", _engine(described)):
-        raise ValueError(
-            f"engine: {config.engine!r} is not allowed; {folder} is of {_engine(described)!r}: "
-            "ask for that or give another --out"
-        )
-    result = folder / "result.json"
-    if result.exists():
-        tasks = _read_json(result).get("tasks")
-        if not isinstance(tasks, int):
-            raise ValueError(f"{result}: damaged (no tasks); remove the run folder to start over")
-        if tasks >= config.tasks:
-            return DONE
-    path = folder / "checkpoint.pt"
-    if not path.exists():
-        return None
-    state = checkpoint.load(path, config.device)
-    if not _has(state, identity):
-        raise ValueError(f"{path}: belongs to another run; remove the run folder to start over")
-    if not {"best", "watch"} & state["life"].keys():
-        raise ValueError(f"{path}: of an older version, which this one cannot continue")
-    _check_records(folder / "records.jsonl", state["recorder"]["bytes"])
-    return state
-
-
 def _describe(config: RunConfig, life: Life | ControlLife, bins: int) -> dict[str, Any]:
     return describe(
         life.stream,
@@ -269,35 +228,3 @@ def _describe(config: RunConfig, life: Life | ControlLife, bins: int) -> dict[st
         measure_every=config.measure_every,
         purpose=config.purpose,
     )
-
-
-def _engine(described: dict[str, Any]) -> str:
-    """Return the engine that a run folder was made with."""
-    return str(described.get("engine", "torch"))
-
-
-def _has(content: dict[str, Any], identity: dict[str, Any]) -> bool:
-    return all(content.get(key) == value for key, value in identity.items())
-
-
-def _read_json(path: Path) -> dict[str, Any]:
-    try:
-        content = json.loads(path.read_bytes())
-        if isinstance(content, dict):
-            return content
-        cause = "not an object"
-    except ValueError as error:
-        cause = str(error)
-    raise ValueError(f"{path}: damaged ({cause}); remove the run folder to start over")
-
-
-def _check_records(path: Path, size: int) -> None:
-    """Refuse records that end before the checkpoint's place or do not parse up to it."""
-    content = path.read_bytes()[:size] if path.exists() else b""
-    if len(content) < size:
-        raise ValueError(f"{path}: shorter than its checkpoint says; remove the run folder")
-    for number, line in enumerate(content.splitlines(), start=1):
-        try:
-            json.loads(line)
-        except ValueError:
-            raise ValueError(f"{path}: line {number} is damaged; remove the run folder") from None

@@ -11,7 +11,8 @@ from typing import Any
 from agents.engines.graph import GraphLearner
 from agents.engines.support import stacks
 from evaluation.config import RunConfig
-from evaluation.loop import DONE, Run, resumable
+from evaluation.loop import Run
+from evaluation.resume import DONE, resumable
 
 SMALL = 256  # units: a device is busy with one network that has a wider hidden layer
 Cell = tuple[RunConfig, Path]

@@ -9,7 +9,7 @@ import pytest
 from evaluation.cli import main
 from evaluation.config import configure
 from evaluation.life import Life
-from evaluation.loop import resumable
+from evaluation.resume import resumable
 from tests.evaluation.helpers import cell, live, read, snapshot
 from tests.problems import IDS
 from tests.problems import SMALL as PROBLEMS

@@ -15,7 +15,8 @@ import evaluation
 from evaluation import loop
 from evaluation.config import RunConfig
 from evaluation.executors import execute
-from evaluation.loop import DONE, resumable, run_one
+from evaluation.loop import run_one
+from evaluation.resume import DONE, resumable
 from tests.evaluation.helpers import (
     DIGITS,
     NET,

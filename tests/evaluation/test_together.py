@@ -14,7 +14,8 @@ from evaluation import checkpoint, loop
 from evaluation.cli import main
 from evaluation.config import RunConfig
 from evaluation.executors import execute
-from evaluation.loop import DONE, resumable, run_one
+from evaluation.loop import run_one
+from evaluation.resume import DONE, resumable
 from evaluation.together import SMALL, run_together, shares
 from tests.evaluation.helpers import DIGITS, NET, cell, online, read, records, snapshot
 from tests.evaluation.helpers import SMALL as FEW
