@@ -23,7 +23,14 @@ from tests.evaluation.helpers import cell, live, online, read, records
 
 CARTPOLE = "DriftingCartPole-v0"
 PERIOD = 300
-PPO_NET: dict[str, Any] = {"n_steps": 64, "batch_size": 32, "n_epochs": 2, "hidden": [8]}
+PLAIN: dict[str, Any] = {"copies": 1, "activation": "tanh", "step_size": 3e-4}  # SB3's own
+PPO_NET: dict[str, Any] = {
+    **PLAIN,
+    "n_steps": 64,
+    "batch_size": 32,
+    "n_epochs": 2,
+    "hidden": [8],
+}
 METHODS = "sb3/ppo+l2+continual-backprop+redo+shrink-perturb"
 HOT: dict[str, Any] = {
     **PPO_NET,
@@ -245,7 +252,8 @@ def test_a_script_with_stable_baselines3_can_be_recorded(tmp_path: Path) -> None
     recorded.close()
     (run,) = evaluation.load(tmp_path)
     assert len(run.tasks) >= 2 and run.config["problem_settings"]["period"] == PERIOD
-    own = live(control(settings={"n_steps": 64}, tasks=2, seeds=[4]), tmp_path / "ours")
+    settings = {**PLAIN, "n_steps": 64, "batch_size": 64, "n_epochs": 10, "hidden": [64, 64]}
+    own = live(control(settings=settings, tasks=2, seeds=[4]), tmp_path / "ours")
     ours = [line["return"] for line in own if line["kind"] == "online" and line["task"] < 2]
     mine = [line["return"] for line in records(tmp_path / "mine") if line["task"] < 2]
     assert mine == ours, "plain Stable-Baselines3 earns what sb3/ppo does"
