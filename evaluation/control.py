@@ -102,8 +102,7 @@ class ControlLife:
 
     def recorder(self, folder: Any) -> EpisodeRecorder:
         """Return the recorder, which from now on is told what happens."""
-        updates = lambda: int(getattr(self.inside, "updates", 0))  # noqa: E731
-        self.watch.recorder = EpisodeRecorder(folder, self.stream, updates)
+        self.watch.recorder = EpisodeRecorder(folder, self.stream, self._updates)
         return self.watch.recorder
 
     def can_continue(self) -> bool:
@@ -154,6 +153,9 @@ class ControlLife:
         if not self.owns_loop:
             self.observation = state["observation"]
         self.inside.load_state_dict(state["agent"])  # last: it restores global generators
+
+    def _updates(self) -> int:
+        return int(getattr(self.inside, "updates", 0))
 
     def _check_cycle(self, config: RunConfig) -> None:
         """Refuse an agent that would be told of a switch when half a task is over."""

@@ -1,10 +1,13 @@
 import math
 
+import numpy as np
 import pytest
 import torch
 
+from agents.engines import on_engine
+from agents.methods.continual_backprop import ContinualBackprop
 from agents.methods.equal_betas import EqualBetas
-from tests.agents.helpers import build
+from tests.agents.helpers import build, train
 
 
 def steps_after_a_jump(betas, count):
@@ -43,3 +46,19 @@ def test_an_optimizer_without_betas_is_refused_by_name():
 def test_bad_beta_is_refused(beta):
     with pytest.raises(ValueError, match="^beta: "):
         EqualBetas(beta=beta)
+
+
+def test_the_compiled_loop_has_them_too():
+    outputs = []
+    for engine in ("torch", "fused"):
+        learner, used = on_engine(build("adam+equal-betas", beta=0.5, step_size=0.01), engine)
+        assert used == engine
+        outputs.append(train(learner, 20))
+    assert np.allclose(*outputs, atol=1e-4)
+    assert not np.allclose(outputs[0], train(build("adam", step_size=0.01), 20), atol=1e-2)
+
+
+def test_an_adam_with_counts_of_single_elements_keeps_epsilon():
+    adam = torch.optim.Adam([torch.zeros(2, requires_grad=True)], lr=0.1, eps=1e-5)
+    (group,) = ContinualBackprop(profile="code").wrap_optimizer(adam).param_groups
+    assert (group["eps"], group["lr"], group["betas"]) == (1e-5, 0.1, (0.9, 0.999))
