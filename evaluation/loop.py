@@ -15,7 +15,7 @@ from evaluation.control import ControlLife
 from evaluation.description import continued, describe
 from evaluation.life import Life
 from evaluation.records import Recorder, bins_of, write_json
-from evaluation.resume import DONE, engine_of, read_json, resumable
+from evaluation.resume import DONE, engine_of, held, read_json, resumable
 
 STEPS = 256  # steps between looks at the clock; the faster engines soon take more at a time
 AT_ONCE = 2**22  # numbers that the engine torch is given at a time
@@ -55,7 +55,7 @@ class Run:
 
     Args:
         config: the cell.
-        folder: the run folder, made by `start` if need be; nothing is written before.
+        folder: the run folder, made by `live` if need be; nothing is written before.
         state: what `resumable` returned, other than DONE.
         progress: see `run_one`.
 
@@ -85,18 +85,18 @@ class Run:
         self._progress = progress
 
     def live(self) -> None:
-        """Live to the horizon."""
-        self.start()
-        while not self.over():
-            self.life.settle()
-            self.life.advance(self.due(), self.recorder)
-            self.done()
-        self.finish()
+        """Live to the horizon, and hold the folder meanwhile."""
+        with held(self.folder):
+            self.start()
+            while not self.over():
+                self.life.settle()
+                self.life.advance(self.due(), self.recorder)
+                self.done()
+            self.finish()
 
     def start(self) -> None:
-        """Open the folder."""
+        """Open the folder, which is held."""
         folder = self.folder
-        folder.mkdir(parents=True, exist_ok=True)
         (folder / "result.json").unlink(missing_ok=True)
         write_json(folder / "config.json", self._description)
         if self._recorded is None:
@@ -188,17 +188,18 @@ class ControlRun(Run):
     lives = ControlLife
 
     def live(self) -> None:
-        """Live to the horizon; measure in the first cycle's end of a task."""
-        self.start()
-        every, measured = self.config.measure_every, self.life.clock.task
-        while not self.over():
-            self.life.advance()
-            task = self.life.clock.task
-            if every and task > measured and task % every == 0:
-                self._measure()
-            self._save_if_due(between_tasks=task > measured)
-            measured = task
-        self.finish()
+        """Live to the horizon, and hold the folder; measure in the first cycle's end of a task."""
+        with held(self.folder):
+            self.start()
+            every, measured = self.config.measure_every, self.life.clock.task
+            while not self.over():
+                self.life.advance()
+                task = self.life.clock.task
+                if every and task > measured and task % every == 0:
+                    self._measure()
+                self._save_if_due(between_tasks=task > measured)
+                measured = task
+            self.finish()
 
     def _prepare(self) -> int:
         bins: int = self.life.bins

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from functools import partial
@@ -12,7 +13,7 @@ from agents.engines.graph import GraphLearner
 from agents.engines.support import stacks
 from evaluation.config import RunConfig
 from evaluation.loop import Run
-from evaluation.resume import DONE, resumable
+from evaluation.resume import DONE, held, resumable
 
 SMALL = 256  # units: a device is busy with one network that has a wider hidden layer
 Cell = tuple[RunConfig, Path]
@@ -65,16 +66,18 @@ def run_together(cells: Sequence[Cell], progress: Progress = lambda cell, tasks:
 def _live(runs: Sequence[Run]) -> None:
     """Live all runs from the same place to the same horizon, step by step together."""
     learner = GraphLearner([run.life.inside.learner for run in runs])
-    for run, member in zip(runs, learner.members, strict=True):
-        run.life.inside = member
-        run.start()
-    while not runs[0].over():
-        runs[0].life.settle()  # tells them all of a switch
-        n = min(run.due() for run in runs)
-        chunks = [run.life.stream_env.read(n) for run in runs]
-        for run, chunk, said in zip(runs, chunks, learner.update_many(chunks), strict=True):
-            run.life.score(chunk, said, run.recorder)
+    with contextlib.ExitStack() as folders:
+        for run, member in zip(runs, learner.members, strict=True):
+            run.life.inside = member
+            folders.enter_context(held(run.folder))
+            run.start()
+        while not runs[0].over():
+            runs[0].life.settle()  # tells them all of a switch
+            n = min(run.due() for run in runs)
+            chunks = [run.life.stream_env.read(n) for run in runs]
+            for run, chunk, said in zip(runs, chunks, learner.update_many(chunks), strict=True):
+                run.life.score(chunk, said, run.recorder)
+            for run in runs:
+                run.done()
         for run in runs:
-            run.done()
-    for run in runs:
-        run.finish()
+            run.finish()
