@@ -95,7 +95,8 @@ class Inspection:
 
     Attributes:
         features: activations h of each hidden layer on the probe, (n, units); of a channel the
-            mean |h| over its positions (and over the points where a stream is read).
+            mean |h| over its positions. A residual stream is a layer at each point where it is
+            read.
         weights: weight matrices and kernels.
         parameters: all parameters.
         initial_parameters: the same at the (latest) initialisation.

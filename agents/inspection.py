@@ -24,6 +24,9 @@ def inspect(
 ) -> Inspection:
     """Return what `Inspection` describes, in evaluation mode; changes nothing.
 
+    A stream counts as a layer at each of the points where it is read, as in the published code: of
+    ResNet-18 17 layers of 3,904 units, the last of which the output layer reads.
+
     Args:
         module: in training mode, in which it is left.
         loss: mean loss of outputs and targets.
@@ -44,8 +47,8 @@ def inspect(
         for total, piece in zip(gradients, pieces, strict=False):
             total += piece
         gradients = gradients or pieces
-        hidden = list(Features(layers))
-        features.append([_per_example(h, len(x)) for h in hidden])
+        hidden = [point for h in Features(layers) for point in torch.split(h, len(x))]
+        features.append([_per_example(h) for h in hidden])
         active.append([_active(h) * share for h in hidden])
     module.train()
     return Inspection(
@@ -64,12 +67,9 @@ def numpy(tensor: Tensor) -> Array:
     return array
 
 
-def _per_example(hidden: Tensor, n: int) -> Tensor:
-    """Return activations (n, units); of channels, the mean |h| over positions and points."""
-    if hidden.ndim == 2:
-        return hidden
-    points = hidden.reshape(-1, n, *hidden.shape[1:])
-    return points.abs().mean((0, 3, 4))
+def _per_example(hidden: Tensor) -> Tensor:
+    """Return activations (n, units); of channels, the mean |h| over positions."""
+    return hidden if hidden.ndim == 2 else hidden.abs().mean((2, 3))
 
 
 def _active(hidden: Tensor) -> Tensor:

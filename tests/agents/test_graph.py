@@ -413,6 +413,15 @@ def test_inputs_are_brought_once():
     assert feed._inputs is graph._update.feed._inputs and torch.equal(feed._inputs, before)
 
 
+def test_an_array_that_is_filled_again_is_read_again(way):
+    graph, learner = GraphLearner([float64(device=way)]).members[0], float64(device=way)
+    chunk = stream(20)
+    held = np.empty_like(chunk.examples()[:1])
+    for x, y in zip(chunk.examples(), chunk.targets, strict=True):
+        held[:] = x
+        alike(graph.update(held, y[None]), learner.update(x[None], y[None]))
+
+
 REFUSED: dict[str, Any] = {
     "CUDA device only, not on cpu": float64,
     "multilayer perceptrons only, not dict": dict,

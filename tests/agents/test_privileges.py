@@ -11,7 +11,7 @@ from torch.nn import functional as F
 from agents import inspection
 from agents.base import LearnerAgent, Rewindable, Transition
 from agents.methods.fresh import Fresh
-from agents.network import Features
+from evaluation.measures import measure
 from tests.agents.helpers import same, values
 from tests.agents.pictures import IMAGE_NETWORKS, images, learner, narrow, problem, train
 
@@ -190,11 +190,11 @@ def test_inspection_shows_the_network_in_evaluation_mode(kind):
     close = functools.partial(np.testing.assert_allclose, rtol=1e-9, atol=1e-12)
     for mine, expected in zip(seen.gradients, gradients, strict=True):
         close(mine, expected)
-    for i, h in enumerate(Features(layers)):
-        points = h.reshape(-1, 10, *h.shape[1:])
-        expected = h if h.ndim == 2 else points.abs().mean((0, 3, 4))
-        close(seen.features[i], expected)
-        close(seen.active[i], (h != 0).double().transpose(0, 1).flatten(1).mean(1))
+    points = [h for layer in layers for h in (layer if isinstance(layer, list) else [layer])]
+    assert len(points) == len(seen.features) == len(seen.active)
+    for h, features, active in zip(points, seen.features, seen.active, strict=True):
+        close(features, h.detach() if h.ndim == 2 else h.detach().abs().mean((2, 3)))
+        close(active, (h != 0).double().transpose(0, 1).flatten(1).mean(1))
     assert same(seen.parameters, [value.numpy() for value in values(made)])
     kernels = [p for p in seen.parameters if p.ndim > 1]
     assert same(seen.weights, kernels)
@@ -210,6 +210,23 @@ def test_a_channel_has_feature_0_only_if_it_is_silent():
     assert not seen.features[0][:, 2].any() and seen.active[0][2] == 0
     assert (seen.features[0].sum(0) > 0).sum() == 3
     assert same(seen.features[0].sum(0) == 0, seen.active[0] == 0)
+
+
+def test_a_stream_is_a_layer_at_every_point_where_it_is_read():
+    """Else what the output layer reads could be dead and rank high, by what was read before it."""
+    made = learner("resnet18")
+    with torch.no_grad():
+        made.module.blocks[7].norm2.weight[1:] = 0
+        made.module.blocks[7].norm2.bias[1:] = -1e3
+    probe = images("resnet18", 40)
+    seen = made.inspect(probe.examples(), probe.targets)
+    assert len(seen.features) == 17, "as in the published code: the stem, and two in every block"
+    assert [len(layer) for layer in seen.active] == [layer.shape[1] for layer in seen.features]
+    found = measure(seen)
+    assert found["srank_99_last"] == 1
+    dead = [np.all(layer == 0, axis=0) for layer in seen.features]
+    assert dead[-1][1:].all() and not dead[-1][0]
+    assert found["dead_units"] == pytest.approx(np.concatenate(dead).mean())
 
 
 def test_many_held_out_images_are_predicted_piece_by_piece(monkeypatch):
