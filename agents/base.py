@@ -129,7 +129,7 @@ class OwnsLoop(Protocol):
     optimizer steps so far; `cycle_steps`, the steps of all copies in a cycle; `on_task_switch()`
     with `needs_boundary`, called between cycles; `inspect(observations)`, which returns an
     `Inspection` of the latest observations (n, d), without gradients; `take_largest_change()`, the
-    largest sum of |change| over all parameters in a cycle since it was last asked.
+    largest sum of |change| over all parameters in one rollout's updates since it was last asked.
     """
 
     copies: int

@@ -75,7 +75,11 @@ class ControlLife:
         self.distributions = self.stream.body.distributions
         if "sb3/" in config.agent:
             self.distributions += ("stable-baselines3",)
+        # Until a reference is told, it is still the network of the task before.
+        self._lags = self.owns_loop and self.needs_boundary and self.reference
         self._told = 0
+        if self._lags:
+            self.watch.tell(0)
         if self.owns_loop:
             self.inside.enter(self.watch.envs)
         else:
@@ -120,8 +124,13 @@ class ControlLife:
         else:
             for _ in range(STEPS):
                 self._step()
+
+    def settle(self) -> None:
+        """Tell the agent of a switch in the cycle that is over, if it is to be told."""
         if self.owns_loop and self.needs_boundary and self.watch.task > self._told:
             self.inside.on_task_switch()
+            if self._lags:
+                self.watch.tell(self.watch.task)
         self._told = self.watch.task
 
     def measures(self) -> dict[str, float] | None:

@@ -144,7 +144,8 @@ class Watch:
         self.recorder: EpisodeRecorder | None = None
         self.task = 0
         self._tasks, self._returns = [0] * len(envs), [0.0] * len(envs)
-        self._running = [False] * len(envs)
+        self._running, self._counts = [False] * len(envs), [True] * len(envs)
+        self._known: int | None = None
         space = envs[0].observation_space
         self._seen = np.zeros((PROBE, *(space.shape or ())), dtype=space.dtype)
         self._steps = 0
@@ -153,15 +154,27 @@ class Watch:
         """Return the latest observations, at most `PROBE`, shape (n, d)."""
         return self._seen[: self._steps].copy()
 
+    def tell(self, task: int) -> None:
+        """Count from now on only episodes of which the task was known when they began.
+
+        Args:
+            task: the latest that is known.
+        """
+        self._known = task
+        for copy, running in enumerate(self._running):
+            if not running:
+                self._counts[copy] = self._tasks[copy] <= task
+
     def began(self, copy: int) -> None:
         """Take note that a copy has begun an episode.
 
         One that was broken off counts with what it had earned, so that none can be hidden.
         """
-        if self._running[copy] and self.recorder is not None:
-            self.recorder.episode(self._tasks[copy], self._returns[copy])
+        if self._running[copy]:
+            self._end(copy)
         self._returns[copy], self._running[copy] = 0.0, False
         self._tasks[copy] = drift(self.envs[copy]).clock.task
+        self._counts[copy] = self._known is None or self._tasks[copy] <= self._known
         self.task = min(self._tasks)
         while self.recorder is not None and self.recorder.task < self.task:
             self.recorder.end_task()
@@ -172,9 +185,9 @@ class Watch:
         self._steps += 1
         self._returns[copy] += reward
         self._running[copy] = not ended
+        if ended:
+            self._end(copy)
         if self.recorder is not None:
-            if ended:
-                self.recorder.episode(self._tasks[copy], self._returns[copy])
             self.recorder.step()
 
     def state_dict(self) -> dict[str, Any]:
@@ -183,6 +196,8 @@ class Watch:
             "tasks": list(self._tasks),
             "returns": list(self._returns),
             "running": list(self._running),
+            "counts": list(self._counts),
+            "known": self._known,
             "steps": self._steps,
             "seen": self._seen[: self._steps].copy(),
         }
@@ -190,9 +205,14 @@ class Watch:
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Continue from `state`."""
         self._tasks, self._returns = list(state["tasks"]), list(state["returns"])
-        self._running = list(state["running"])
+        self._running, self._counts = list(state["running"]), list(state["counts"])
+        self._known = state["known"]
         self._steps, self.task = state["steps"], min(state["tasks"])
         self._seen[: len(state["seen"])] = state["seen"]
+
+    def _end(self, copy: int) -> None:
+        if self._counts[copy] and self.recorder is not None:
+            self.recorder.episode(self._tasks[copy], self._returns[copy])
 
 
 class Watched(gym.Wrapper[Any, Any, Any, Any]):

@@ -196,7 +196,8 @@ class ControlRun(Run):
                 self.life.advance()
                 task = self.life.clock.task
                 if every and task > measured and task % every == 0:
-                    self._measure()
+                    self._measure()  # before `fresh` starts over
+                self.life.settle()
                 self._save_if_due(between_tasks=task > measured)
                 measured = task
             self.finish()

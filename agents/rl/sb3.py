@@ -111,15 +111,12 @@ class SB3Agent:
 
     def cycle(self) -> None:
         """Act for a while and learn from it."""
-        before = self._flat()
         with generators.lent(self._generators, self._device):
             for _ in range(self._rounds()):
                 if isinstance(self._algorithm, OnPolicy):
                     self._on_policy_round()
                 else:
                     self._off_policy_round()
-        change = (self._flat() - before).abs().sum(dtype=torch.float64).item()
-        self._largest_change = max(self._largest_change, change)
 
     def on_task_switch(self) -> None:
         """Tell the methods that what comes next is of a new task."""
@@ -133,7 +130,9 @@ class SB3Agent:
         return inspection.inspect(self.model.policy, self.hosts, observations)
 
     def take_largest_change(self) -> float:
-        """Return the largest sum of |change| over all trained parameters in a cycle since asked.
+        """Return the largest sum of |change| over all trained parameters in an update cycle.
+
+        An update cycle is what follows one rollout; those since last asked count.
 
         Source: Dohare et al. 2024, Extended Data Fig. 5c, whose code has the policy's weights only
         and looks at every million steps.
@@ -243,11 +242,14 @@ class SB3Agent:
                 self._train(steps, model.batch_size)
 
     def _train(self, *arguments: int) -> None:
+        before = self._flat()
         with ExitStack() as stack:
             for host in self.hosts:
                 if host.listens:
                     stack.enter_context(host.listening())
             self.model.train(*arguments)
+        change = (self._flat() - before).abs().sum(dtype=torch.float64).item()
+        self._largest_change = max(self._largest_change, change)
 
     def _rounds(self) -> int:
         return math.ceil(CYCLE / self._algorithm.period)

@@ -176,16 +176,24 @@ def test_inspection_shows_every_hidden_layer_and_changes_nothing(algorithm):
     torch.testing.assert_close(said, expected)
 
 
-def test_the_largest_change_is_that_of_the_largest_cycle():
-    agent = alive("sb3/sac", "shrink-perturb", cycles=1, noise_std=0.01)
+@pytest.mark.parametrize(
+    "algorithm, settings", [("sb3/sac", {}), ("sb3/ppo", {"n_steps": 32}), ("sb3/a2c", {})]
+)
+def test_the_largest_change_is_that_of_the_largest_update_cycle(algorithm, settings):
+    agent = alive(algorithm, "shrink-perturb", cycles=1, noise_std=0.01, **settings)
     agent.take_largest_change()
-    changes = []
-    for _ in range(2):
+    changes, train = [], agent.model.train
+
+    def noted(*arguments):
         before = [p.detach().clone() for host in agent.hosts for p in host.module.parameters()]
-        agent.cycle()
+        train(*arguments)
         after = [p for host in agent.hosts for p in host.module.parameters()]
         sums = [(b - a).abs().sum().item() for a, b in zip(before, after, strict=True)]
         changes.append(sum(sums))
+
+    agent.model.train = noted
+    agent.cycle()
+    assert len(changes) > 3
     assert agent.take_largest_change() == pytest.approx(max(changes), rel=1e-5)
     assert agent.take_largest_change() == 0
 

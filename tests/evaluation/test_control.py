@@ -173,7 +173,56 @@ def test_fresh_starts_over_after_every_switch_and_others_do_not() -> None:
         life.inside.on_task_switch = lambda life=life: told.append(life.clock.task)
         while life.clock.task < 3:
             life.advance()
+            life.settle()
     assert told == [1, 2, 3]
+
+
+@pytest.mark.parametrize("agent", ["fresh+sb3/ppo", "sb3/ppo", "head-reset+sb3/ppo"])
+def test_of_fresh_only_what_the_new_network_earns_is_counted(agent: str, tmp_path: Path) -> None:
+    """A learner has to live with what it was; the reference is to have no past."""
+    signalled = {"period": 2 * PERIOD, "disclosure": "signalled"}
+    settings = {**PPO_NET, "n_steps": 32, "copies": 2}
+    life = ControlLife(control(agent, problem_settings=signalled, settings=settings))
+    recorder, watch = life.recorder(tmp_path), life.watch
+    restarts, born = [0], [0, 0]
+    present: list[int] = []  # the copy that steps; none when what had to wait is told again
+    ended: list[tuple[int, int]] = []
+    counted: list[tuple[int, int]] = []
+    stepped, episode, switch = watch.stepped, recorder.episode, life.inside.on_task_switch
+
+    def note_step(copy: int, observation: Any, reward: float, end: bool) -> None:
+        if not watch._running[copy]:
+            born[copy] = restarts[0]
+        if end:
+            ended.append((watch._tasks[copy], born[copy]))
+        present.append(copy)
+        stepped(copy, observation, reward, end)
+        present.pop()
+
+    def note_episode(task: int, value: float) -> None:
+        counted.extend((task, born[copy]) for copy in present)
+        episode(task, value)
+
+    def note_switch() -> None:
+        restarts[0] += 1
+        switch()
+
+    watch.stepped, recorder.episode = note_step, note_episode  # type: ignore[method-assign]
+    life.inside.on_task_switch = note_switch
+    while life.clock.task < 4:
+        life.advance()
+        life.settle()
+    if agent == "fresh+sb3/ppo":
+        assert counted == [(task, restart) for task, restart in ended if task == restart]
+        assert len(ended) - 40 < len(counted) < len(ended)
+    else:
+        assert counted == ended
+
+
+def test_fresh_is_measured_before_it_starts_over(tmp_path: Path) -> None:
+    lines = live(control("fresh+sb3/ppo"), tmp_path)
+    found = [line["distance_from_init"] for line in lines if line["kind"] == "measure"]
+    assert len(found) >= 2 and min(found) > 0
 
 
 def test_measures_are_of_the_latest_observations(tmp_path: Path) -> None:
