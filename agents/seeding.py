@@ -76,7 +76,8 @@ def uniform(keys: Tensor, counters: tuple[int | Tensor, ...], shape: tuple[int, 
 
     Args:
         keys: int64, shape (*lead): one key a member.
-        counters: what else tells this draw from others, such as (layer, update).
+        counters: what else tells this draw from others, such as (layer, update); they broadcast
+            against the keys, to what *lead then is.
         shape: shape of one member's draw.
 
     Returns:
@@ -87,4 +88,4 @@ def uniform(keys: Tensor, counters: tuple[int | Tensor, ...], shape: tuple[int, 
         state = splitmix64(state + counter)
     positions = torch.arange(int(np.prod(shape)), device=keys.device)
     drawn = splitmix64(splitmix64(state)[..., None] + positions)
-    return (_shift(drawn, 11).double() * 2.0**-53).reshape((*keys.shape, *shape))
+    return (_shift(drawn, 11).double() * 2.0**-53).reshape((*state.shape, *shape))

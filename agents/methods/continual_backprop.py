@@ -136,14 +136,18 @@ class ContinualBackprop:
 
     def after_step(self, batch: Batch) -> None:
         """Age, judge and replace units of every hidden layer."""
-        if not self.replacement_rate:
+        if not self.replacement_rate or not self._units:
             return
         units = list(zip(self._network.layers, self._units, strict=True))
         # Every layer is judged before any is changed: a layer's outgoing weights feed the next.
         for (layer, state), features in zip(units, batch.features, strict=True):
             self._judge(layer, state, features)
-        for depth, (layer, state) in enumerate(units):
-            self._replace(layer, state, depth)
+        due = self._due()
+        # The early exits only save time: without a unit that is due nothing changes by a bit.
+        if self._network.captured or due.any():
+            for depth, (layer, state) in enumerate(units):
+                if self._network.captured or due[..., depth].any():
+                    self._replace(layer, state, due[..., depth], depth)
         self._updates += 1
 
     def state_dict(self) -> dict[str, Any]:
@@ -183,16 +187,10 @@ class ContinualBackprop:
         )
         state.utility.lerp_(value, 1 - decay)
 
-    def _replace(self, layer: HiddenLayer, state: UnitState, depth: int) -> None:
-        """Replace the units that are due, at most a fixed number of places at a time.
-
-        The early exit only saves time: without a unit that is due nothing changes by a bit.
-        """
+    def _replace(self, layer: HiddenLayer, state: UnitState, due: Tensor, depth: int) -> None:
+        """Replace the units that are due, (*lead), at most a fixed number of places at a time."""
         units = state.age.shape[-1]
         mature = state.age > self.maturity
-        due = self._due(state, mature.sum(-1), depth)
-        if not self._network.captured and not due.any():
-            return
         places = min(units, int(self.replacement_rate * units) + 1)
         order = (
             self._ranked(state, depth)
@@ -213,14 +211,19 @@ class ContinualBackprop:
             remembered.scatter_(-1, index, kept.masked_fill(active, 0))
         state.replaced += active.sum(-1)
 
-    def _due(self, state: UnitState, mature: Tensor, depth: int) -> Tensor:
-        """Return how many units are due now, int64 (*lead)."""
+    def _due(self) -> Tensor:
+        """Return how many units of each layer are due now, int64 (*lead, layers)."""
+        mature = torch.stack([(state.age > self.maturity).sum(-1) for state in self._units], -1)
         if self.replacement == "counter":
-            state.eligible += mature
-            due = quota(self.replacement_rate, state.eligible) - state.replaced
+            for state, own in zip(self._units, mature.unbind(-1), strict=True):
+                state.eligible += own
+            eligible = torch.stack([state.eligible for state in self._units], -1)
+            replaced = torch.stack([state.replaced for state in self._units], -1)
+            due = quota(self.replacement_rate, eligible) - replaced
         else:
             expected = self.replacement_rate * mature.double()
-            chance = seeding.uniform(self._keys, (CHANCE, depth, self._updates), ())
+            depth = torch.arange(len(self._units), device=mature.device)
+            chance = seeding.uniform(self._keys[..., None], (CHANCE, depth, self._updates), ())
             due = torch.where(expected < 1, chance < expected, expected.floor()).long()
         return due.clamp(max=1) if self.profile == "paper" else due
 
