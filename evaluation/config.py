@@ -101,6 +101,7 @@ def configure(
     known = problem_parameters(problem)
     expanded = expand(known, chosen.problem, dict(problem_settings or {}), f"setting of {problem}")
     agent_known = registry.parameters(agent)
+    _check_published(preset, agent, chosen)
     given = registry.canonical(agent, dict(settings or {}))
     usual = presets.agent_settings(chosen, agent, agent_known)
     agent_expanded = expand(agent_known, usual, given, f"setting of {agent}")
@@ -124,6 +125,14 @@ def configure(
         )
         for seed in seeds
     ]
+
+
+def _check_published(preset: str, agent: str, chosen: presets.Preset) -> None:
+    """Refuse an algorithm that the paper did not run on the problem: no setting would be its."""
+    for part in agent.split("+"):
+        if preset == "paper" and part in registry.ALGORITHMS and part not in chosen.agents:
+            has = ", ".join(name for name in chosen.agents if name in registry.ALGORITHMS)
+            raise ValueError(f"preset: paper has no settings for {part}; it has {has or 'none'}")
 
 
 def problem_id(name: str, module: str = "") -> str:

@@ -86,6 +86,18 @@ CONTROL = {
 }
 
 LAPTOP = {
+    **{
+        f"continual_envs/Slippery{body}-v0": Preset(
+            tasks=5, problem={"period": 200_000}, agents=PPO
+        )
+        for body in SLIPPERY
+    },
+    **{
+        f"continual_envs/Stationary{body}-v0": Preset(
+            tasks=10, problem={"period": 100_000}, agents=PPO
+        )
+        for body in STATIONARY
+    },
     "continual_envs/DriftingCartPole-v0": Preset(
         tasks=11, problem={"period": 40_000}, agents=CONTROL
     ),

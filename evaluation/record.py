@@ -38,8 +38,8 @@ class Record(gym.Wrapper[Any, Any, Any, Any]):
         seed: of the stream and of the agent.
 
     Raises:
-        ValueError: the environment is not a problem of ours, the folder holds something or cannot
-            be written, or JSON cannot hold the settings.
+        ValueError: the environment is not a problem of ours, or its reward is changed; the folder
+            holds something or cannot be written; or JSON cannot hold the settings.
     """
 
     def __init__(
@@ -56,6 +56,12 @@ class Record(gym.Wrapper[Any, Any, Any, Any]):
         self.folder = Path(folder)
         if not isinstance(env.unwrapped, StreamEnv | DriftEnv):
             raise ValueError(f"env: {env} is not a stream of tasks; make one of our problems")
+        inside: Any = env
+        while isinstance(inside, gym.Wrapper):
+            if isinstance(inside, gym.RewardWrapper | gym.wrappers.NormalizeReward):
+                name = type(inside).__name__
+                raise ValueError(f"env: {name} changes the reward; put it around Record instead")
+            inside = inside.env
         if env.spec is None:
             raise ValueError(f"env: {env} has no id; make it with gym.make")
         if isinstance(env.unwrapped, DriftEnv):

@@ -188,14 +188,14 @@ def _retention(own: Group) -> Interval:
 
 def _plasticity(own: Group, fresh: Group | None) -> Interval:
     if fresh is None:
-        return undefined(0, "no `fresh` runs")
+        return undefined(0, "no `fresh` runs among these")
     late, late_of_fresh, note = _paired_late_skill(own, fresh)
     return _noted(_ratio(late, late_of_fresh, "`fresh`"), note)
 
 
 def _gap(own: Group, linear: Group | None) -> Interval:
     if linear is None:
-        return undefined(0, "no `linear` runs")
+        return undefined(0, "no `linear` runs among these")
     late, late_of_linear, note = _paired_late_skill(own, linear)
     return _noted(paired_difference(late, late_of_linear), note)
 
@@ -203,7 +203,7 @@ def _gap(own: Group, linear: Group | None) -> Interval:
 def _passes(own: Group, fresh: Group | None) -> Interval:
     tested = [run for run in own.started if run.test is not None]
     if fresh is None or not tested:
-        return undefined(0, "no `fresh` runs" if fresh is None else "no test examples")
+        return undefined(0, "no `fresh` runs among these" if fresh is None else "no test examples")
     if not own.runs[0].higher_is_better:
         return undefined(0, "only where higher is better")
     goals = {run.seed: run for run in fresh.started}

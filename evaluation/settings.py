@@ -106,6 +106,8 @@ def coerce(field: str, value: Any, annotation: Any) -> Any:
         return [coerce(field, item, kind) for item, kind in zip(value, kinds, strict=True)]
     if annotation is float and isinstance(value, int) and not isinstance(value, bool):
         return float(value)
+    if annotation is int and isinstance(value, float) and value.is_integer():
+        return int(value)  # 1e6 is how many write a million
     if annotation in WORDS and type(value) is not annotation:
         raise ValueError(f"{field}: {value!r} is not allowed; give {WORDS[annotation]}")
     return value

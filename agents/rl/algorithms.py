@@ -70,8 +70,14 @@ class PPO(OnPolicy):
     name = "PPO"
 
     def __post_init__(self) -> None:
-        """Refuse minibatches of one, too, whose advantages cannot be normalised."""
+        """Refuse minibatches of one, too, whose advantages cannot be normalised, or of too many."""
         super().__post_init__()
+        steps = self.n_steps * self.copies
+        if self.batch_size > steps:
+            raise ValueError(
+                f"batch_size: {self.batch_size} is not allowed; give at most n_steps * copies = "
+                f"{steps}"
+            )
         if self.normalize_advantage and self.batch_size == 1:
             raise ValueError("batch_size: 1 is not allowed; one advantage cannot be normalised")
 

@@ -100,6 +100,7 @@ def test_bad_names_are_refused_in_one_line(name, message):
 @pytest.mark.parametrize(
     ("algorithm", "settings", "start"),
     [
+        ("sb3/ppo", {"batch_size": 129, "n_steps": 64, "copies": 2}, "batch_size: 129 is not al"),
         ("sb3/ppo", {"n_steps": 0}, "n_steps: 0 is not allowed; give a whole number of at least 1"),
         ("sb3/ppo", {"n_steps": 1}, "n_steps: 1 is not allowed"),
         ("sb3/ppo", {"batch_size": 1}, "batch_size: 1 is not allowed"),

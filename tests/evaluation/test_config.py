@@ -144,6 +144,20 @@ def test_every_setting_is_expanded_and_of_its_declared_type() -> None:
     assert same == config
 
 
+def test_a_whole_number_may_be_written_with_an_exponent() -> None:
+    (short,), (long,) = (
+        configure(
+            "DriftingCartPole-v0",
+            "sb3/ppo",
+            settings={"n_steps": n},
+            problem_settings={"period": period},
+        )
+        for n, period in ((1e3, 1e5), (1000, 100_000))
+    )
+    assert short == long and short.settings_hash == long.settings_hash
+    assert type(short.problem_settings["period"]) is int
+
+
 def test_an_alias_is_the_agent_it_names() -> None:
     assert cell("retrained+l2") == cell("fresh+l2")
 

@@ -247,7 +247,7 @@ def test_runs_that_are_scored_otherwise_are_not_compared(tmp_path: Path) -> None
         folder = write_run(tmp_path, [0.5] * 10, agent=agent, bins=3, bins_per_task=3, **more)
         write_tests(folder, [[0.8] * 3] * 10, scored)
     own = next(one for one in score(load(tmp_path)) if one.label == "backprop")
-    assert own.plasticity.note == "no `fresh` runs"
+    assert own.plasticity.note == "no `fresh` runs among these"
 
 
 def test_an_agent_made_of_a_learner_is_tested_too(tmp_path: Path) -> None:

@@ -109,7 +109,7 @@ def test_kept_needs_plasticity_too(tmp_path):
     write_arm(tmp_path, 0.7, 0.7)
     assert verdicts(tmp_path) == {"backprop": "undecided"}
     (arm,) = gather([tmp_path])[0].methods
-    assert why_undecided(arm.score) == "plasticity: no fresh runs"
+    assert why_undecided(arm.score) == "plasticity: no fresh runs among these"
 
 
 def test_without_an_anchor_windows_decide_a_loss(tmp_path):

@@ -120,8 +120,11 @@ def test_errors_are_better_when_lower(tmp_path):
 def test_without_references(tmp_path):
     write_run(tmp_path, stream(0.5, 0.5))
     (own,) = score(load(tmp_path))
-    assert (own.plasticity.estimate, own.plasticity.note) == (None, "no `fresh` runs")
-    assert (own.gap_to_linear.estimate, own.gap_to_linear.note) == (None, "no `linear` runs")
+    assert (own.plasticity.estimate, own.plasticity.note) == (None, "no `fresh` runs among these")
+    assert (own.gap_to_linear.estimate, own.gap_to_linear.note) == (
+        None,
+        "no `linear` runs among these",
+    )
     assert (own.fresh, own.linear) == (None, None)
     assert own.retention.estimate == pytest.approx(1)
     assert own.retention.low is None
