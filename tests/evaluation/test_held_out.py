@@ -1,5 +1,6 @@
 """Held-out examples: looked at after every pass, scored as the problem says, never learned from."""
 
+import contextlib
 import json
 from pathlib import Path
 from typing import Any
@@ -7,7 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from evaluation import checkpoint
+from evaluation import checkpoint, loop
 from evaluation.export import export_rows
 from evaluation.life import Life
 from evaluation.loop import run_one
@@ -87,6 +88,33 @@ def test_stopped_after_any_task_it_goes_on(problem: str, tmp_path: Path) -> None
         run_one(image_cell(problem, "fresh", tasks=tasks), tmp_path / "parts")
     parts = [{k: v for k, v in r.items() if k != "seconds"} for r in records(tmp_path / "parts")]
     assert parts == [{k: v for k, v in record.items() if k != "seconds"} for record in whole]
+
+
+@pytest.mark.parametrize("problem", ["ProceduralPairs-v0", "IncrementalCIFAR100-v0"])
+def test_killed_anywhere_in_a_task_it_goes_on(
+    problem: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The best parameters so far, the pass and its step size are of the middle of a task."""
+    settings = NET | {"step_size": 1.0, "momentum": 0.9, "decay_epochs": [1]}
+    config = image_cell(problem, "backprop", tasks=2, settings=settings)
+    want = live(config, tmp_path / "whole")
+    for name, value in (("SAVE_AFTER", 0.0), ("SAVE_AT_MOST_EVERY", 0.0), ("STEPS", 1)):
+        monkeypatch.setattr(loop, name, value)
+    places = []
+    while not (tmp_path / "parts" / "result.json").exists():
+        told: list[float] = []
+
+        def stop(tasks: float, told: list[float] = told) -> None:
+            told.append(tasks)  # first where it was left
+            if len(told) == 3:
+                raise KeyboardInterrupt
+
+        with contextlib.suppress(KeyboardInterrupt):
+            run_one(config, tmp_path / "parts", stop)
+        places.append(told[0] % 1)
+    assert len({place for place in places if place}) >= 2
+    parts = [{k: v for k, v in r.items() if k != "seconds"} for r in records(tmp_path / "parts")]
+    assert parts == [{k: v for k, v in record.items() if k != "seconds"} for record in want]
 
 
 def test_the_parameters_that_did_best_on_validation_come_back(tmp_path: Path) -> None:
