@@ -11,6 +11,7 @@ import pytest
 from stable_baselines3 import PPO
 
 import evaluation
+from agents.rl.sb3 import SB3Agent
 from continual_envs.control.drift import DriftEnv
 from evaluation import loop
 from evaluation.config import RunConfig, configure
@@ -219,9 +220,18 @@ def test_of_fresh_only_what_the_new_network_earns_is_counted(agent: str, tmp_pat
         assert counted == ended
 
 
-def test_fresh_is_measured_before_it_starts_over(tmp_path: Path) -> None:
+def test_a_run_measures_fresh_before_it_starts_over(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    order: list[str] = []
+    for owner, name in ((ControlLife, "measures"), (SB3Agent, "on_task_switch")):
+        method = getattr(owner, name)
+        monkeypatch.setattr(
+            owner, name, lambda self, name=name, do=method: (order.append(name), do(self))[1]
+        )
     lines = live(control("fresh+sb3/ppo"), tmp_path)
     found = [line["distance_from_init"] for line in lines if line["kind"] == "measure"]
+    assert order == ["measures", "on_task_switch"] * len(found)
     assert len(found) >= 2 and min(found) > 0
 
 
