@@ -177,7 +177,8 @@ def test_inspection_shows_every_hidden_layer_and_changes_nothing(algorithm):
 
 
 @pytest.mark.parametrize(
-    "algorithm, settings", [("sb3/sac", {}), ("sb3/ppo", {"n_steps": 32}), ("sb3/a2c", {})]
+    "algorithm, settings",
+    [("sb3/sac", {}), ("sb3/ppo", {"n_steps": 32, "batch_size": 16}), ("sb3/a2c", {})],
 )
 def test_the_largest_change_is_that_of_the_largest_update_cycle(algorithm, settings):
     agent = alive(algorithm, "shrink-perturb", cycles=1, noise_std=0.01, **settings)
