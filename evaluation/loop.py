@@ -13,9 +13,10 @@ from evaluation import checkpoint
 from evaluation.config import RunConfig, is_control
 from evaluation.control import ControlLife
 from evaluation.description import continued, describe
+from evaluation.hold import held
 from evaluation.life import Life
 from evaluation.records import Recorder, bins_of, write_json
-from evaluation.resume import DONE, engine_of, held, read_json, resumable
+from evaluation.resume import DONE, engine_of, read_json, resumable
 
 STEPS = 256  # steps between looks at the clock; the faster engines soon take more at a time
 AT_ONCE = 2**22  # numbers that the engine torch is given at a time

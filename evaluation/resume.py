@@ -2,20 +2,12 @@
 
 from __future__ import annotations
 
-import contextlib
 import json
-import os
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 from evaluation import checkpoint
 from evaluation.config import RunConfig
-
-try:
-    import fcntl
-except ImportError:  # Windows has none
-    fcntl = None  # type: ignore[assignment]
 
 DONE: dict[str, Any] = {"done": True}
 
@@ -56,32 +48,6 @@ def resumable(config: RunConfig, folder: Path) -> dict[str, Any] | None:
         raise ValueError(f"{path}: of an older version, which this one cannot continue")
     _check_records(folder / "records.jsonl", state["recorder"]["bytes"])
     return state
-
-
-@contextlib.contextmanager
-def held(folder: Path) -> Iterator[None]:
-    """Hold a run folder, made if need be, against other processes, where the system can.
-
-    The system lets go of it when the process ends, however it ends.
-
-    Raises:
-        ValueError: another process holds it.
-    """
-    folder.mkdir(parents=True, exist_ok=True)
-    if fcntl is None:
-        yield
-        return
-    handle = os.open(folder, os.O_RDONLY)
-    try:
-        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        os.close(handle)
-        text = f"{folder}: another process runs it; let it end, or give another --out"
-        raise ValueError(text) from None
-    try:
-        yield
-    finally:
-        os.close(handle)
 
 
 def engine_of(described: dict[str, Any]) -> str:

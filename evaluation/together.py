@@ -12,8 +12,9 @@ from typing import Any
 from agents.engines.graph import GraphLearner
 from agents.engines.support import stacks
 from evaluation.config import RunConfig
+from evaluation.hold import held
 from evaluation.loop import Run
-from evaluation.resume import DONE, held, resumable
+from evaluation.resume import DONE, resumable
 
 SMALL = 256  # units: a device is busy with one network that has a wider hidden layer
 Cell = tuple[RunConfig, Path]

@@ -72,9 +72,7 @@ class GraphLearner:
         """Take one step of a single member on (n, d) inputs and (n,) targets; see `Learner`."""
         (_,) = self.learners
         self._ahead = True
-        own = np.array(
-            inputs
-        )  # a caller may fill the same array again, and `Feed` would not see it
+        own = np.array(inputs)  # a caller may fill the same array again, unseen by `Feed`
         (said,) = self._update.learn([listed(own, targets)], at_once=True)
         outputs: Array = said
         return outputs

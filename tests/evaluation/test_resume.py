@@ -12,13 +12,11 @@ from typing import Any
 import pytest
 
 import evaluation
-from agents.engines import support
 from evaluation import loop
 from evaluation.config import RunConfig
 from evaluation.executors import execute
 from evaluation.loop import run_one
-from evaluation.resume import DONE, held, resumable
-from evaluation.together import run_together
+from evaluation.resume import DONE, resumable
 from tests.evaluation.helpers import (
     DIGITS,
     NET,
@@ -34,9 +32,6 @@ from tests.evaluation.helpers import (
 )
 
 KILLS = 10
-ACTOR = "tests.evaluation.plugins:by_state"
-DRIFTING: dict[str, Any] = {"problem": "DriftingCartPole-v0", "tasks": 1, "engine": "auto"}
-DRIFTING |= {"problem_settings": {"period": 100}, "settings": {}}
 LONG: dict[str, Any] = {"tasks": 15, "measure_every": 4}
 LONG["problem_settings"] = {"batch_size": 4, "examples_per_task": 160}  # four updates a bin
 CELLS: dict[str, Callable[..., RunConfig]] = {
@@ -73,36 +68,6 @@ def test_what_is_done_is_left_untouched(tmp_path: Path) -> None:
     for tasks in (3, 2):
         run_one(cell(tasks=tasks), tmp_path)
         assert resumable(cell(tasks=tasks), tmp_path) is DONE
-    assert snapshot(tmp_path) == before
-
-
-@pytest.mark.parametrize("kind", ["alone", "together", "in a drifting environment"])
-def test_a_folder_is_written_by_one_process_at_a_time(
-    kind: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(support, "GRAPH_DEVICE", "cpu")
-    told = []
-
-    def refused() -> None:
-        with pytest.raises(ValueError, match="another process runs it; let it end") as caught:
-            with held(tmp_path / "0"):
-                pass
-        told.append(str(caught.value))
-
-    if kind == "together":
-        stacked = [cell(seeds=[seed], engine="graph", tasks=1) for seed in (0, 1)]
-        folders = [tmp_path / str(seed) for seed in (0, 1)]
-        run_together(list(zip(stacked, folders, strict=True)), lambda index, tasks: refused())
-        config = stacked[0]
-    else:
-        config = cell(tasks=1) if kind == "alone" else cell(ACTOR, **DRIFTING)
-        run_one(config, tmp_path / "0", lambda tasks: refused())
-    assert set(told) == {
-        f"{tmp_path / '0'}: another process runs it; let it end, or give another --out"
-    }
-    before = snapshot(tmp_path)
-    with held(tmp_path / "0"), pytest.raises(ValueError, match="another process runs it"):
-        run_one(replace(config, tasks=2), tmp_path / "0")
     assert snapshot(tmp_path) == before
 
 

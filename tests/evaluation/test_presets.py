@@ -1,0 +1,73 @@
+"""The settings of reinforcement learning that a preset gives, beside what was published."""
+
+from typing import Any
+
+import pytest
+
+from evaluation.config import configure
+
+# protocols.md A1.5: Dohare et al. 2024, and what Stable-Baselines3 does the same by default.
+PUBLISHED: dict[str, Any] = {
+    "hidden": [256, 256],
+    "activation": "relu",
+    "initialiser": "lecun",
+    "step_size": 1e-4,
+    "epsilon": 1e-8,
+    "n_steps": 2048,
+    "batch_size": 128,
+    "n_epochs": 10,
+    "gamma": 0.99,
+    "gae_lambda": 0.95,
+    "clip_range": 0.2,
+    "clip_range_vf": None,
+    "ent_coef": 0.0,
+    "vf_coef": 1.0,
+    "max_grad_norm": 1e9,
+    "copies": 1,
+}
+REPLACES: dict[str, Any] = {
+    "replacement_rate": 1e-4,
+    "maturity": 10_000,
+    "utility": "contribution",
+    "utility_decay": 0.99,
+    "replacement": "bernoulli",
+    "profile": "code",
+}
+
+
+@pytest.mark.parametrize(
+    ("agent", "own"),
+    [
+        ("sb3/ppo", {"betas": [0.9, 0.999]}),
+        ("sb3/ppo+equal-betas", {"beta": 0.99}),
+        ("sb3/ppo+equal-betas+l2", {"beta": 0.99, "weight_decay": 1e-3}),
+        (
+            "sb3/ppo+equal-betas+l2+continual-backprop",
+            {"beta": 0.99, "weight_decay": 1e-4, **REPLACES},
+        ),
+        ("continual-backprop+l2+sb3/ppo", {"weight_decay": 1e-4, **REPLACES}),
+        (
+            "sb3/ppo+equal-betas+l2+redo",
+            {"beta": 0.99, "weight_decay": 1e-4, "tau": 0.1, "period": 100},
+        ),
+        ("sb3/ppo+equal-betas+shrink-perturb", {"beta": 0.99, "weight_decay": 1e-4}),
+    ],
+)
+def test_published_arms_have_their_settings(agent: str, own: dict[str, Any]) -> None:
+    (config,) = configure("SlipperyAnt-v0", agent, preset="paper")
+    assert config.tasks == 10 and config.problem_settings["period"] == 2_000_000
+    published = PUBLISHED | own
+    assert {name: config.agent_settings[name] for name in published} == published
+
+
+@pytest.mark.parametrize("agent", ["sb3/sac", "fresh+sb3/a2c"])
+def test_the_paper_has_no_settings_for_other_algorithms(agent: str) -> None:
+    with pytest.raises(ValueError, match="^preset: paper has no settings for sb3/...; it has sb3"):
+        configure("SlipperyAnt-v0", agent, preset="paper")
+
+
+@pytest.mark.parametrize("body", ["SlipperyAnt", "SlipperyHopper", "StationaryWalker2d"])
+def test_on_a_laptop_a_million_steps_have_the_published_agents(body: str) -> None:
+    (config,) = configure(f"{body}-v0", "sb3/ppo")
+    assert config.tasks * config.problem_settings["period"] == 1_000_000
+    assert {name: config.agent_settings[name] for name in PUBLISHED} == PUBLISHED
