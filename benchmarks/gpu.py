@@ -1,100 +1,187 @@
-"""Time of an update on a CUDA device, in the engines graph and torch: `python benchmarks/gpu.py`.
+"""Time of an update on a CUDA device, beside the textbook PyTorch loop: `python benchmarks/gpu.py`.
 
-Random images and labels, batch 1, float32. A time is the median of several chunks, each with what
-it takes to bring the examples and to fetch the outputs. Exits with code 2 without a device.
+Random images and labels, float32. A time is the median of several chunks; those of our engines
+have what it takes to bring the examples and to fetch the outputs, those of the textbook loop, which
+has no method, have neither. Exits with code 2 without a device.
 """
 
+from __future__ import annotations
+
+import argparse
 import statistics
 import sys
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Any
 
 import numpy as np
+import textbook
 import torch
 from gymnasium import spaces
+from torch import nn
 
 from agents import registry
 from agents.engines.graph import GraphLearner
 from continual_envs.core import Chunk
-from continual_envs.transforms import Pixels
+from continual_envs.transforms import Pixels, Scale
+from evaluation.export import write_csv
 
-PIXELS, CLASSES, IMAGES, CHUNKS = 784, 10, 60_000, 7
+PIXELS, IMAGE, IMAGES, CHUNKS, FEW = 784, (32, 32, 3), 10_000, 7, 200
+SGD: dict[str, Any] = {"step_size": 0.003}
 
 
 @dataclass(frozen=True)
 class Row:
-    """What is timed; the target is in microseconds an update of one member."""
+    """What is timed: learners on a network; the target is in microseconds an update of one."""
 
-    hidden: tuple[int, ...]
+    network: str
+    classes: int
+    settings: dict[str, Any]
+    net: Callable[[], nn.Module]
     members: int
+    batch: int | None
     updates: int
     target: float
 
 
-ROWS = (Row((2000,) * 3, 1, 2000, 80), Row((100,) * 3, 100, 1000, 3))
+CONVNET = Row(
+    network="convnet",
+    classes=2,
+    settings={"network": "convnet"},
+    net=lambda: textbook.convnet(2),
+    members=1,
+    batch=100,
+    updates=240,
+    target=400,
+)
+ROWS = (
+    Row(
+        network="784-2000x3-10",
+        classes=10,
+        settings={"hidden": (2000,) * 3},
+        net=lambda: textbook.Net(PIXELS, 2000, 2000, 2000, 10),
+        members=1,
+        batch=None,
+        updates=2000,
+        target=80,
+    ),
+    Row(
+        network="784-100x3-10",
+        classes=10,
+        settings={"hidden": (100,) * 3},
+        net=lambda: textbook.Net(PIXELS, 100, 100, 100, 10),
+        members=100,
+        batch=None,
+        updates=1000,
+        target=3,
+    ),
+    CONVNET,
+    replace(CONVNET, members=3),
+)
 AGENTS: dict[str, dict[str, Any]] = {
-    "backprop": {"step_size": 0.003},
-    "backprop, momentum": {"step_size": 0.003, "momentum": 0.9},
+    "backprop": SGD,
+    "backprop, momentum": {**SGD, "momentum": 0.9},
     "adam": {"step_size": 1e-4},
-    "l2": {"step_size": 0.003},
-    "continual-backprop": {"step_size": 0.003},
+    "l2": SGD,
+    "continual-backprop": SGD,
 }
 
 
 def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--out", type=Path, help="a CSV file")
+    parsed = parser.parse_args()
     if not torch.cuda.is_available():
         print("gpu: no CUDA device; nothing was timed", file=sys.stderr)
         return 2
     print(f"{torch.cuda.get_device_name()}, torch {torch.__version__}, CUDA {torch.version.cuda}")
-    print(f"{'network':16} {'agent':20} {'members':>7} {'graph':>9} {'torch':>9} {'target':>7}")
+    rows = []
     for row in ROWS:
         for name, settings in AGENTS.items():
-            graph, eager = times(row, name.partition(",")[0], settings)
-            sizes = f"784-{row.hidden[0]}x{len(row.hidden)}-10"
-            line = f"{sizes:16} {name:20} {row.members:7} {graph:6.2f} us {eager:6.1f} us"
-            print(
-                f"{line} {row.target:4g} us  {'ok' if graph < row.target else 'above'}", flush=True
-            )
+            rows.append(timed(row, name, settings, "cuda"))
+            print("  ".join(f"{key} {value}" for key, value in rows[-1].items()), flush=True)
+            if parsed.out:
+                write_csv(rows, parsed.out)
     return 0
 
 
-def times(row: Row, agent: str, settings: dict[str, Any]) -> tuple[float, float]:
-    """Return microseconds an update of one member: of the graph engine, and of torch alone."""
+def timed(row: Row, name: str, settings: dict[str, Any], device: str) -> dict[str, Any]:
+    """Time one agent on one network, in microseconds an update of one member."""
+    rng, size = np.random.default_rng(0), row.batch or 1
+    shape = (PIXELS,) if row.batch is None else IMAGE
+    images = rng.integers(0, 256, (IMAGES, *shape), dtype=np.uint8)
 
     def make(seed: int) -> Any:
-        observations = spaces.Box(0.0, 1.0, (PIXELS,), np.float32)
-        own = {"hidden": row.hidden, **settings}
+        lead = () if row.batch is None else (row.batch,)
+        actions = spaces.MultiDiscrete([row.classes] * size) if lead else spaces.Discrete(10)
         return registry.make(
-            agent, observations, spaces.Discrete(CLASSES), seed=seed, device="cuda", **own
+            name.partition(",")[0],
+            spaces.Box(0.0, 1.0, (*lead, *shape), np.float32),
+            actions,
+            seed=seed,
+            device=device,
+            **row.settings,
+            **settings,
         )
 
-    rng = np.random.default_rng(0)
-    images = rng.integers(0, 256, (IMAGES, PIXELS), dtype=np.uint8)
-
-    def chunk(n: int) -> Chunk:
-        pixels = Pixels(rng.permutation(PIXELS), 255)
-        rows, labels = rng.integers(IMAGES, size=n), rng.integers(CLASSES, size=n)
-        return Chunk(images, rows, (pixels,), np.zeros(n, dtype=np.int64), labels)
+    def chunk(updates: int) -> Chunk:
+        n = updates * size
+        shown: Any = Scale() if row.batch else Pixels(rng.permutation(PIXELS), 255)
+        rows, labels = rng.integers(IMAGES, size=n), rng.integers(row.classes, size=n)
+        return Chunk(images, rows, (shown,), np.zeros(n, dtype=np.int64), labels)
 
     learner = GraphLearner([make(seed) for seed in range(row.members)])
     chunks = [chunk(row.updates) for _ in range(row.members)]
     together = median(lambda: learner.update_many(chunks), row.updates * row.members)
-    alone, few = make(0), chunk(200)
-    return together, median(lambda: alone.update_many(few), 200)
+    alone, few = make(0), chunk(FEW)
+    eager = median(lambda: alone.update_many(few), FEW)
+    base = median(textbook_loop(row, settings, few, device), FEW)
+    return {
+        "network": row.network,
+        "agent": name,
+        "batch": size,
+        "members": row.members,
+        "graph_us": round(together, 2),
+        "torch_us": round(eager, 1),
+        "textbook_us": round(base, 1),
+        "ratio": round(base / together, 2),
+        "target_us": row.target,
+    }
+
+
+def textbook_loop(
+    row: Row, settings: dict[str, Any], chunk: Chunk, device: str
+) -> Callable[[], None]:
+    """Return the textbook loop over a chunk that is on the device already."""
+    x = torch.from_numpy(chunk.examples()).to(device)
+    y = torch.from_numpy(chunk.targets).to(device)
+    if row.batch:
+        x = x.unflatten(0, (-1, row.batch)).movedim(-1, 2).contiguous()
+        y = y.unflatten(0, (-1, row.batch))
+    net = row.net().to(device)
+    momentum = settings.get("momentum", 0.0)
+    optimizer = torch.optim.SGD(net.parameters(), lr=settings["step_size"], momentum=momentum)
+    return lambda: textbook.classify(net, optimizer, x, y)
 
 
 def median(work: Callable[[], Any], updates: int) -> float:
     """Return microseconds an update; the first time, with its capture, is not counted."""
     seconds = []
     for _ in range(CHUNKS + 1):
-        torch.cuda.synchronize()
+        synchronise()
         started = time.perf_counter()
         work()
-        torch.cuda.synchronize()
+        synchronise()
         seconds.append(time.perf_counter() - started)
     return statistics.median(seconds[1:]) / updates * 1e6
+
+
+def synchronise() -> None:
+    """Wait for the device, if there is one."""
+    if torch.cuda.is_available():
+        torch.cuda.synchronize()
 
 
 if __name__ == "__main__":

@@ -20,6 +20,7 @@ from agents.base import (
     decide,
 )
 from agents.engines import on_engine
+from agents.engines.support import GRAPH_IS_TOLD
 from continual_envs.core import Chunk, Clock, Held, Stream
 from continual_envs.environment import StreamEnv, rewards
 from evaluation.config import RunConfig, make_problem
@@ -132,7 +133,12 @@ class Life:
             self.score(chunk, self.inside.update_many(chunk), recorder)
         else:
             self._advance_by_step(n, recorder)
-        if (before.example + n) % self._pass(before.task) == 0:
+        self.passed(before, recorder)
+
+    def passed(self, before: Clock, recorder: Recorder) -> None:
+        """Look at what the task of `before` holds out if a pass over its data has ended since."""
+        size = self._pass(before.task)
+        if (before.example + self.clock.examples - before.examples) % size == 0:
             self.look(before.task, recorder)
 
     def look(self, index: int, recorder: Recorder) -> None:
@@ -226,13 +232,18 @@ class Life:
 
 
 def _engine(asked: str, stream: Stream) -> str:
-    """Return the engine to ask for: only torch knows protocols with more than a signal."""
+    """Return the engine to ask for: protocols with more than a signal are not for all of them."""
     tells = type(stream).privileges is not Stream.privileges
-    if not tells and not stream.reloads and stream.scored == "online":
+    if asked == "torch" or not (tells or stream.reloads or stream.scored != "online"):
         return asked
-    if asked not in ("auto", "torch"):
-        raise ValueError(f"engine: {asked!r} is not allowed; this problem needs 'torch'")
-    return "torch"
+    if asked == "auto":
+        return "torch"
+    told = set(stream.disclosed)
+    graph = bool(told) and told <= GRAPH_IS_TOLD and not stream.reloads
+    if asked == "graph" and graph:
+        return asked
+    needed = "'torch' or 'graph'" if graph else "'torch'"
+    raise ValueError(f"engine: {asked!r} is not allowed; this problem needs {needed}")
 
 
 def reference_of(agent: str) -> str | None:

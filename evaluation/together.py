@@ -73,12 +73,13 @@ def _live(runs: Sequence[Run]) -> None:
             folders.enter_context(held(run.folder))
             run.start()
         while not runs[0].over():
-            runs[0].life.settle()  # tells them all of a switch
-            n = min(run.due() for run in runs)
+            runs[0].life.settle()  # tells them all
+            n, before = min(run.due() for run in runs), runs[0].life.clock
             chunks = [run.life.stream_env.read(n) for run in runs]
             for run, chunk, said in zip(runs, chunks, learner.update_many(chunks), strict=True):
                 run.life.score(chunk, said, run.recorder)
             for run in runs:
+                run.life.passed(before, run.recorder)
                 run.done()
         for run in runs:
             run.finish()

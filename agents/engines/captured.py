@@ -53,7 +53,7 @@ class CapturedUpdate:
             device=first.device,
         )
         self._module, self._loss = first.module, first._loss
-        self._two_modes = first.module.spec.two_modes
+        self._two_modes, self._image = first.module.spec.two_modes, first.module.spec.image
         self._device, self._batch = first.device, first.batch_size
         self.records = first.device.type == "cuda"
         self._before = hooks(self.stack.methods, "before_step")
@@ -112,6 +112,7 @@ class CapturedUpdate:
         """
         stack, alone = self.stack, not self.stack.lead
         x, y = (t[0] if alone else t for t in self.feed.next(n))
+        x = x.view(*x.shape[:-1], *self._image) if self._image else x
         gradients, (outputs, loss, features) = self._gradients(stack.params, x, y)
         said = self._evaluated(x) if self._two_modes else outputs
         for name, parameter in stack.params.items():

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -11,7 +12,7 @@ from torch import Tensor
 
 from agents.base import Array
 from continual_envs.core import Chunk
-from continual_envs.transforms import Identity, Pixels
+from continual_envs.transforms import Identity, Pixels, Scale
 
 CAPACITY = 8192  # examples of one member on the device at a time
 
@@ -21,7 +22,7 @@ class Shown:
     """Examples as the device reads them: inputs[rows, columns[which]] / divisor.
 
     Attributes:
-        inputs: stored values, (N, D); grey levels stay bytes.
+        inputs: stored values, (N, *d), of D numbers each; grey levels stay bytes.
         rows: (n,).
         columns: (T, d).
         which: (n,).
@@ -46,15 +47,18 @@ def shown(chunk: Chunk, places: int) -> Shown:
         if len(divisors) == 1:
             table = np.stack(columns)
             return Shown(inputs, chunk.rows, table, chunk.which, divisors.pop(), chunk.targets)
+    if kinds == {Scale} and inputs.dtype == np.uint8:
+        return listed(inputs, chunk.targets, chunk.rows, 255.0)
     if kinds == {Identity} and inputs.dtype == np.float32 and inputs.shape[1:] == (places,):
         return listed(inputs, chunk.targets, chunk.rows)
     return listed(chunk.examples(), chunk.targets)
 
 
-def listed(inputs: Array, targets: Array, rows: Array | None = None) -> Shown:
-    """Return examples that are rows of `inputs`, (N, d); by default all of them in turn."""
+def listed(inputs: Array, targets: Array, rows: Array | None = None, divisor: float = 1.0) -> Shown:
+    """Return examples that are rows of `inputs`, (N, *d); by default all of them in turn."""
     rows = np.arange(len(inputs)) if rows is None else rows
-    return Shown(inputs, rows, np.arange(inputs.shape[1])[None], 0 * rows, 1.0, targets)
+    columns = np.arange(math.prod(inputs.shape[1:]))[None]
+    return Shown(inputs, rows, columns, 0 * rows, divisor, targets)
 
 
 class Feed:
@@ -143,7 +147,7 @@ class Feed:
         """Bring what is not there yet; return the row where each member's inputs start."""
         distinct = list({id(array): array for array in arrays}.values())
         if [id(array) for array in distinct] != [id(array) for array in self._held]:
-            joined, self._held = torch.from_numpy(np.concatenate(distinct)), distinct
+            joined, self._held = torch.from_numpy(np.concatenate(distinct)).flatten(1), distinct
             old, shape = self._inputs, joined.shape
             if old.dtype != joined.dtype or old.shape[1:] != shape[1:] or len(old) < len(joined):
                 self._inputs = torch.zeros_like(joined, device=old.device)

@@ -85,6 +85,17 @@ class GraphLearner:
                 learner.on_task_switch()
             self.take()
 
+    def on_privileges(self, info: dict[str, Any]) -> None:
+        """Zero the output layers if told so; see `NetworkLearner`.
+
+        A pass means nothing here, since a learner whose step size follows them is refused.
+        """
+        if info.get("zero_head"):
+            self.write_back()
+            for learner in self.learners:
+                learner.on_privileges(info)
+            self.take()
+
     def write_back(self) -> None:
         """Bring the learners to the present state."""
         if self._ahead:
@@ -135,6 +146,10 @@ class Member:
     def on_task_switch(self) -> None:
         """Tell the methods that the next example is of a new task."""
         self.whole.on_task_switch()
+
+    def on_privileges(self, info: dict[str, Any]) -> None:
+        """Take note of what the problem discloses before a pass over a task's data."""
+        self.whole.on_privileges(info)
 
     def inspect(self, inputs: Array, targets: Array) -> Inspection:
         """Return activations, weights and the gradient of the mean loss on a probe."""

@@ -14,19 +14,27 @@ from agents.methods.fresh import Fresh
 from agents.methods.l2 import L2
 from agents.methods.layer_norm import LayerNorm
 from agents.methods.shrink_perturb import ShrinkPerturb
+from agents.networks.convnet import ConvNet
 from agents.networks.mlp import MLP
 from agents.optimizers import ElementwiseAdam
 
+NETWORKS: dict[str, tuple[tuple[type, ...], str]] = {
+    "fused": ((MLP,), "multilayer perceptrons"),
+    "graph": ((MLP, ConvNet), "multilayer perceptrons and networks without batch normalisation"),
+}
 METHODS = (ContinualBackprop, Dropout, EqualBetas, Fresh, L2, LayerNorm, ShrinkPerturb)
 OPTIMIZERS = (torch.optim.SGD, torch.optim.Adam, ElementwiseAdam)
 SHRINKS_AT_MOST = 0.5
 GRAPH_DEVICE = "cuda"
+GRAPH_IS_TOLD = {"epoch", "head"}  # what it understands of `Stream.disclosed`
 
 
 def supports(learner: Any) -> str | None:
     """Return None if the fused engine can take `learner` over, else one line saying why not."""
     if reason := unknown(learner, "fused"):
         return reason
+    if learner.module.spec.image is not None:
+        return "the fused engine knows vectors only, not images"
     if learner.device.type != "cpu":
         return f"the fused engine runs on the CPU only, not on {learner.device}"
     for method in learner.methods:
@@ -47,6 +55,8 @@ def captures(learner: Any) -> str | None:
         return reason
     if learner.device.type != GRAPH_DEVICE:
         return f"the graph engine runs on a CUDA device only, not on {learner.device}"
+    if learner._decay_epochs:
+        return "decay_epochs: the graph engine keeps one step size"
     return None
 
 
@@ -63,13 +73,11 @@ def stacks(learner: NetworkLearner) -> str | None:
 
 def unknown(learner: Any, engine: str) -> str | None:
     """Return the part of a learner that an engine does not know, as one line, or None."""
+    networks, words = NETWORKS[engine]
     if type(learner) is not NetworkLearner:
-        return f"the {engine} engine knows our multilayer perceptrons only, not {_name(learner)}"
-    if type(learner.module) is not MLP:
-        network = _name(learner.module)
-        return f"the {engine} engine knows our multilayer perceptrons only, not {network}"
-    if learner.module.spec.image is not None:
-        return f"the {engine} engine knows vectors only, not images"
+        return f"the {engine} engine knows our {words} only, not {_name(learner)}"
+    if type(learner.module) not in networks:
+        return f"the {engine} engine knows our {words} only, not {_name(learner.module)}"
     for method in learner.methods:
         if type(method) not in METHODS:
             return f"the {engine} engine does not know the method {_name(method)}"

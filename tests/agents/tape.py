@@ -7,11 +7,16 @@ from typing import Any
 
 import torch
 from torch.utils._python_dispatch import TorchDispatchMode
-from torch.utils._pytree import tree_leaves
+from torch.utils._pytree import tree_leaves, tree_map_only
 
 
 def tensors(*nests: Any) -> Iterator[torch.Tensor]:
     return (leaf for leaf in tree_leaves(nests) if isinstance(leaf, torch.Tensor))
+
+
+def as_they_are(nest: Any) -> Any:
+    """The same memory in the present shapes, whatever becomes of the tensors' own."""
+    return tree_map_only(torch.Tensor, torch.Tensor.detach, nest)
 
 
 class Tape(TorchDispatchMode):
@@ -28,8 +33,10 @@ class Tape(TorchDispatchMode):
             work()
 
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        given = as_they_are(args), as_they_are(kwargs or {})
         result = func(*args, **(kwargs or {}))
-        self.operations.append((func, args, kwargs or {}, result))
+        if torch.Tag.inplace_view not in func.tags:  # else nothing is computed
+            self.operations.append((func, *given, as_they_are(result)))
         return result
 
     def replay(self) -> None:

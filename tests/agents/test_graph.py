@@ -1,6 +1,7 @@
 """The graph engine follows the torch engine; all but the capture itself is tested without CUDA."""
 
 import functools
+from dataclasses import replace
 from typing import Any, get_args
 
 import numpy as np
@@ -23,7 +24,8 @@ from agents.methods.shrink_perturb import ShrinkPerturb
 from agents.methods.utility import Utility
 from agents.testing import check_agent
 from continual_envs.core import Chunk
-from continual_envs.transforms import Identity
+from continual_envs.transforms import Identity, Scale
+from tests.agents import pictures
 from tests.agents.helpers import INPUTS, build, float64, problem, same
 from tests.agents.tape import OneDevice, Tape
 from tests.agents.test_fused import OPTIMIZERS, part, stream
@@ -159,6 +161,67 @@ def test_values_are_learned_too(seeds, way):
     follow(replacing, 45, "values", 4, way, seeds, **OPTIMIZERS["adam"])
 
 
+def picture_learner(
+    network: str, methods: Any, device: str, seed: int = 0, **settings: Any
+) -> NetworkLearner:
+    return pictures.learner(network, methods(), seed=seed, device=device, **settings)
+
+
+def pixels(network: str, n: int, seed: int = 0) -> Chunk:
+    """Images as a problem of pairs declares them."""
+    chunk = pictures.images(network, n, seed)
+    grey = np.random.default_rng([seed, 1]).integers(0, 256, chunk.inputs.shape, dtype=np.uint8)
+    return replace(chunk, inputs=grey, transforms=(Scale(),))
+
+
+# Every method, every optimizer, one network and several.
+PICTURES = [
+    ("plain", "momentum", (0,)),
+    ("continual-backprop", "sgd", (0,)),
+    ("continual-backprop, code", "adam", (0,)),
+    ("continual-backprop, code", "momentum", (3, 0)),
+    ("l2", "adam", (3, 0)),
+    ("all", "momentum", (0,)),
+]
+
+
+@pytest.mark.parametrize("network", ["convnet", "small_cnn", "mlp"])
+@pytest.mark.parametrize(("methods", "optimizer", "seeds"), PICTURES)
+def test_networks_on_images_follow_too(network, methods, optimizer, seeds, way):
+    make = functools.partial(
+        picture_learner, network, (METHODS | NOISY)[methods], way, **OPTIMIZERS[optimizer]
+    )
+    alone, graph = [make(seed=s) for s in seeds], GraphLearner([make(seed=s) for s in seeds])
+    chunks = [pixels(network, 90, seed) for seed in seeds]
+    for start, end in ((0, 30), (30, 90)):
+        parts = [part(chunk, start, end) for chunk in chunks]
+        want = [one.update_many(own) for one, own in zip(alone, parts, strict=True)]
+        alike(graph.update_many(parts), want, 1e-11)
+    for member, learner in zip(graph.members, alone, strict=True):
+        probe = chunks[0].examples()[:5], chunks[0].targets[:5]
+        alike(member.inspect(*probe).parameters, learner.inspect(*probe).parameters, 1e-11)
+        same_units(member.learner, learner, least=1)
+
+
+@pytest.mark.parametrize("seeds", [(0,), (2, 1)], ids=len)
+def test_a_head_is_zeroed_where_it_lies(seeds, way):
+    make = functools.partial(picture_learner, "small_cnn", list, way, momentum=0.9)
+    alone, graph = [make(seed=s) for s in seeds], GraphLearner([make(seed=s) for s in seeds])
+    recordings = set()
+    for task in range(3):
+        told = {"epoch": 0, "zero_head": True}
+        graph.on_privileges(told)
+        for learner in alone:
+            learner.on_privileges(told)
+        chunks = [pixels("small_cnn", 15, 10 * task + seed) for seed in seeds]
+        got = graph.update_many(chunks)
+        assert not np.any([outputs[:3] for outputs in got])
+        alike(got, [one.update_many(own) for one, own in zip(alone, chunks, strict=True)])
+        graph.on_privileges({"epoch": 1, "zero_head": False})
+        recordings.add(id(graph._update._recording))
+    assert len(recordings) == 1
+
+
 @pytest.mark.parametrize("way", ["cpu", CUDA])
 @pytest.mark.parametrize("utility", get_args(Utility))
 def test_every_utility(utility, way):
@@ -208,24 +271,38 @@ def test_restarts_leave_everything_in_its_place(seeds, optimizer, way):
 
 
 def captured(
-    methods: Any, members: int = 1, device: str = "cpu", **settings: Any
+    methods: Any,
+    members: int = 1,
+    device: str = "cpu",
+    network: str = "mlp",
+    **settings: Any,
 ) -> CapturedUpdate:
     """An update that has examples to make it on; on "meta" there are shapes, but no values."""
-    learners = [float64(methods(), batch=3, seed=seed, **settings) for seed in range(members)]
+    if network == "mlp":
+        learners = [float64(methods(), batch=3, seed=seed, **settings) for seed in range(members)]
+        chunk = shown(stream(30), INPUTS)
+    else:
+        learners = [
+            picture_learner(network, methods, "cpu", seed, **settings) for seed in range(members)
+        ]
+        chunk = shown(pixels(network, 30), learners[0].module.spec.inputs)
     for learner in learners:
         learner.device = torch.device(device)
         learner.module.to(device)
         learner._initialise()
     update = CapturedUpdate(learners)
-    update.feed.load([shown(stream(30), INPUTS)] * members)
+    update.feed.load([chunk] * members)
     return update
 
 
+@pytest.mark.parametrize("network", ["mlp", "convnet"])
 @pytest.mark.parametrize("optimizer", ["momentum", "adam"])
 @pytest.mark.parametrize("methods", [*METHODS, *NOISY])
-def test_the_host_looks_at_no_value(methods, optimizer):
+def test_the_host_looks_at_no_value(methods, optimizer, network):
     for members in (1, 2) if methods in METHODS else (1,):
-        update = captured((METHODS | NOISY)[methods], members, **OPTIMIZERS[optimizer])
+        update = captured(
+            (METHODS | NOISY)[methods], members, network=network, **OPTIMIZERS[optimizer]
+        )
         with FakeTensorMode(allow_non_fake_inputs=True):
             update._step(3)
 
@@ -269,11 +346,12 @@ def test_a_count_in_python_would_be_seen():
     assert update.feed.answers(9)[0, :, 0].tolist() == [1.0] * 9
 
 
+@pytest.mark.parametrize("network", ["mlp", "small_cnn"])
 @pytest.mark.parametrize("methods", [*METHODS, *NOISY])
-def test_an_update_stays_on_its_device(methods, monkeypatch):
+def test_an_update_stays_on_its_device(methods, network, monkeypatch):
     monkeypatch.delattr(ContinualBackprop, "load_state_dict")  # there is nothing to load from
     for members in (1, 2) if methods in METHODS else (1,):
-        update = captured((METHODS | NOISY)[methods], members, "meta", momentum=0.9)
+        update = captured((METHODS | NOISY)[methods], members, "meta", network, momentum=0.9)
         with OneDevice("meta"):
             update._step(3)
         update._after.append(lambda batch: batch.loss + torch.ones(()))
@@ -424,7 +502,8 @@ def test_an_array_that_is_filled_again_is_read_again(way):
 
 REFUSED: dict[str, Any] = {
     "CUDA device only, not on cpu": float64,
-    "multilayer perceptrons only, not dict": dict,
+    "without batch normalisation only, not dict": dict,
+    "without batch normalisation only, not ResNet18": lambda: pictures.learner("resnet18"),
     "does not know the method Looks": lambda: float64([Looks()]),
 }
 
@@ -434,6 +513,12 @@ def test_what_it_cannot_do_is_refused_in_one_line(why):
     with pytest.raises(ValueError, match="^engine: 'graph' is not allowed; [^\n]+$") as error:
         on_engine(REFUSED[why](), "graph")
     assert why in str(error.value)
+
+
+def test_a_step_size_that_changes_is_refused(monkeypatch):
+    monkeypatch.setattr(support, "GRAPH_DEVICE", "cpu")
+    with pytest.raises(ValueError, match="decay_epochs: the graph engine keeps one step size$"):
+        on_engine(pictures.learner("small_cnn", decay_epochs=(1,)), "graph")
 
 
 @pytest.mark.parametrize("methods", ["dropout", "shrink-perturb"])

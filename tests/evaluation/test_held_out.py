@@ -156,9 +156,18 @@ def test_what_an_agent_cannot_take_is_written_down(tmp_path: Path) -> None:
     assert "test" in [record["kind"] for record in records(tmp_path / "theirs")]
 
 
-def test_the_faster_engines_do_not_know_these_protocols() -> None:
-    with pytest.raises(ValueError, match="^engine: 'fused' is not allowed; this problem needs"):
-        Life(image_cell("ProceduralPairs-v0", engine="fused"))
+ENGINES = [
+    ("ProceduralPairs-v0", "fused", "'torch' or 'graph'"),
+    ("IncrementalCIFAR100-v0", "fused", "'torch'"),
+    ("IncrementalCIFAR100-v0", "graph", "'torch'"),
+]
+
+
+@pytest.mark.parametrize(("problem", "engine", "needed"), ENGINES)
+def test_not_every_engine_knows_these_protocols(problem: str, engine: str, needed: str) -> None:
+    said = f"^engine: '{engine}' is not allowed; this problem needs {needed}$"
+    with pytest.raises(ValueError, match=said):
+        Life(image_cell(problem, engine=engine))
 
 
 def test_outcome_is_of_the_examples_the_problem_scores(tmp_path: Path) -> None:

@@ -29,6 +29,13 @@ CELLS: dict[str, dict[str, Any]] = {
         "settings": HOT | {"step_size": 0.01},
     },
     "fresh": {"agent": "fresh"},
+    "pairs": {
+        "agent": "continual-backprop",
+        "problem": "ProceduralPairs-v0",
+        "problem_settings": {"epochs": 2, "train_images": 20, "test_images": 10, "batch_size": 10},
+        "settings": {"network": "small_cnn", "momentum": 0.9}
+        | {"replacement_rate": 0.01, "maturity": 2},
+    },
     "regression": {
         "agent": "backprop",
         "problem": "SlowlyChangingRegression-v0",
