@@ -136,14 +136,36 @@ def test_redo_recycles_dormant_units_of_ppo_and_its_answers_stay():
 
 
 def test_redo_recycles_while_ppo_learns():
-    agent = alive("sb3/ppo", "redo", **RELU, **{"redo.period": 4, "redo.tau": 0.0})
-    redo = method(agent, "ReDo")
-    for layer in redo._network.layers:
-        kill(redo._network, layer, 0)
+    agent = alive("sb3/ppo", "redo", cycles=1, **RELU, **{"redo.period": 8, "redo.tau": 0.0})
+    redo, (host,) = method(agent, "ReDo"), agent.hosts
+    network, moments = redo._network, []
+    for layer in network.layers:
+        kill(network, layer, 0)
+
+    def look(*_: Any) -> None:
+        """What Adam remembers of the first unit of every layer, and of the second."""
+        moments.append(
+            [
+                sum(
+                    float(host.optimizer.state[network.params[name]][moment][index].abs().sum())
+                    for moment in ("exp_avg", "exp_avg_sq")
+                    for name, index in (
+                        (layer.incoming[0].weight, unit),
+                        (layer.incoming[0].bias, unit),
+                        (layer.consumers[0].weight, (slice(None), unit)),
+                    )
+                )
+                for unit in (0, 1)
+                for layer in network.layers
+            ]
+        )
+
+    host.optimizer.register_step_post_hook(look)
     agent.cycle()
-    assert agent.updates == redo._updates == 4
-    for layer in redo._network.layers:
-        assert redo._network.params[layer.incoming[0].weight][0].any()
+    assert agent.updates == redo._updates == 8 and len(moments) == 4
+    for layer in network.layers:
+        assert network.params[layer.incoming[0].weight][0].any()
+    assert all(moments[-2]) and moments[-1][:4] == [0.0] * 4 and all(moments[-1][4:])
 
 
 def test_l2_adds_its_gradient_after_the_clipping():

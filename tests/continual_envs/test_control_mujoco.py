@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import copy
 import pickle
+import subprocess
+import sys
 import warnings
 from pathlib import Path
 from typing import Any
@@ -63,6 +65,21 @@ def test_it_is_set_on_every_geom_and_survives_reset(body: str) -> None:
         seen.append(value)
         live(env, 1)
     assert len(set(seen)) >= 2
+
+
+def test_another_process_draws_the_same_friction() -> None:
+    script = (
+        "import gymnasium, continual_envs\n"
+        "env = gymnasium.make('continual_envs/SlipperyAnt-v0')\n"
+        "env.reset(seed=4)\n"
+        "print([env.unwrapped.stream.value(k) for k in (3, 1, 2)])\n"
+    )
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True)
+    env = make("Ant")
+    env.reset(seed=4)
+    values = [env.unwrapped.stream.value(k) for k in (3, 1, 2)]
+    assert done.stdout.strip() == str(values), done.stderr
+    assert len(set(values)) == 3
 
 
 def test_the_floors_friction_alone_changes_nothing() -> None:

@@ -76,18 +76,30 @@ def crash(monkeypatch: pytest.MonkeyPatch) -> Any:
     monkeypatch.setattr(ControlLife, "advance", advance)
 
 
-@pytest.mark.parametrize("agent", [METHODS, "fresh+sb3/ppo", "sb3/dqn", ACTOR])
+@pytest.mark.parametrize(
+    ("agent", "problem"),
+    [
+        (METHODS, CARTPOLE),
+        (METHODS, "SlipperyHopper-v0"),
+        ("fresh+sb3/ppo", CARTPOLE),
+        ("sb3/dqn", CARTPOLE),
+        (ACTOR, CARTPOLE),
+    ],
+)
 def test_a_run_that_dies_goes_on_as_if_nothing_had_happened(
-    agent: str, tmp_path: Path, crash: Any, monkeypatch: pytest.MonkeyPatch
+    agent: str, problem: str, tmp_path: Path, crash: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    want = live(control(agent), tmp_path / "whole")
+    if problem != CARTPOLE:
+        pytest.importorskip("mujoco")
+    config = control(agent, problem=problem)
+    want = live(config, tmp_path / "whole")
     advance = ControlLife.advance
     for moment in (3, 4):
         crash(moment)
         with pytest.raises(KeyboardInterrupt):
-            run_one(control(agent), tmp_path / "parts")
+            run_one(config, tmp_path / "parts")
         monkeypatch.setattr(ControlLife, "advance", advance)
-    assert live(control(agent), tmp_path / "parts") == want
+    assert live(config, tmp_path / "parts") == want
     assert read(tmp_path / "parts", "result.json")["finished"]
 
 
