@@ -226,7 +226,10 @@ def rewards(
     """Return 1/0 for correct labels, or minus the squared error, of each example."""
     if classes is not None:
         return (predictions == targets).astype(np.float64)
-    return -((predictions.astype(np.float64) - targets) ** 2)
+    errors = predictions.astype(np.float64)
+    errors -= targets
+    errors *= errors
+    return np.negative(errors, out=errors)
 
 
 def parameters(stream: str | type[Stream]) -> dict[str, inspect.Parameter]:

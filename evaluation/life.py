@@ -164,7 +164,9 @@ class Life:
         """Record what was predicted for a chunk."""
         env = self.stream_env
         values = rewards(decide(outputs, env.action_space), chunk.targets, env.stream.classes)
-        recorder.add(values.reshape(-1, env.batch_size or 1).mean(axis=1), outputs, chunk.targets)
+        if env.batch_size is not None:
+            values = values.reshape(-1, env.batch_size).mean(axis=1)
+        recorder.add(values, outputs, chunk.targets)
 
     def measures(self) -> dict[str, float] | None:
         """Measure the network on examples of the present task, if it can be inspected."""
