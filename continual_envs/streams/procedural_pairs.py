@@ -19,8 +19,10 @@ class ProceduralPairs(Pairs):
 
     Observation (B, 32, 32, 3) float32 in [0, 1], B = 100 unless said; action one of 2 classes for
     each image; outcome accuracy on the test images after the last pass, chance 0.5. Told beyond the
-    signal at a switch: the pass, and that the head is to be zeroed. Protocol: Dohare et al. (2024);
-    images: `continual_envs.data.procedural`.
+    signal at a switch: the pass, and that the head is to be zeroed. Protocol: Dohare et al. (2024).
+
+    Differs from the paper in: the images, which are those of `continual_envs.data.procedural`, and
+    40 passes a pair in place of 250, since they are learned in that many.
 
     Args:
         seed: stream seed; the images of a class are the same for every seed.

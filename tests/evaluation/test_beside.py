@@ -171,14 +171,18 @@ def test_a_study_without_a_finished_arm_is_not_frozen(study, tmp_path):
         freeze.main(study, str(tmp_path))
 
 
-def test_markdown_names_what_was_published(study, capsys):
-    published.main(study)
-    lines = capsys.readouterr().out.splitlines()
+def test_markdown_names_what_was_published(study):
+    lines = published.page([study]).splitlines()
     row = next(line for line in lines if line.startswith("| backprop step_size=0.1"))
     assert row.startswith("| backprop step_size=0.1 | 0.9 | 0.800 [")
     assert "| <0.5 |" in row and "| 3 | 18 s | `continual-envs run" in row
-    assert "Published: Fig. 1." in lines
+    assert lines[-3].endswith(" Published: Fig. 1.") and lines[-1].startswith("All arms together: ")
     assert "peak: the 5 tasks in a row with the best mean over seeds; end: the last 5" in lines[-3]
+
+
+def test_the_docs_have_every_frozen_arm():
+    docs = Path(__file__).parents[2] / "docs" / "studies.md"
+    assert docs.read_text(encoding="utf-8") == published.page([]) + "\n"
 
 
 def test_the_page_shows_all_three(study, tmp_path):
