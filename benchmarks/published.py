@@ -12,9 +12,9 @@ from evaluation.report.frozen import load_frozen, names
 
 HEAD = """# Frozen studies
 
-Every arm of every frozen study, with the command that makes its runs again; `continual-envs study NAME`
-makes those of all arms. What they show is in [results.md](results.md). Printed by
-`python benchmarks/published.py`."""
+Every arm of every frozen study, with the command that makes its runs again;
+`continual-envs study NAME` makes those of all arms. What they show is in [results.md](results.md).
+Printed by `python benchmarks/published.py`."""
 
 
 def page(studies: list[str]) -> str:
