@@ -29,6 +29,7 @@ from continual_envs import checks
 
 # Counters that tell the draws of one update apart.
 FRESH, CHANCE, RANDOM_UTILITY = 0, 1, 2
+AHEAD = 128  # updates whose chances are drawn at once
 
 
 class ContinualBackprop:
@@ -101,6 +102,7 @@ class ContinualBackprop:
         # Never back to 0: a restarted network must not see the same draws again. A tensor, since a
         # captured step must count too.
         self._updates = torch.zeros((), dtype=torch.int64)
+        self._ahead: tuple[int, Tensor] | None = None
 
     def wrap_optimizer(self, optimizer: torch.optim.Optimizer) -> torch.optim.Optimizer:
         """Give Adam a step count of its own for every element, as the published code has."""
@@ -125,7 +127,7 @@ class ContinualBackprop:
                 "transfer_bias: True is not allowed in a network of padded or normalised "
                 "convolutions; give false"
             )
-        self._network = network
+        self._network, self._ahead = network, None
         self._keys = torch.stack(
             [seeding.key(seed, seeding.Purpose.METHOD) for seed in network.seeds()]
         ).reshape(network.lead)
@@ -222,10 +224,21 @@ class ContinualBackprop:
             due = quota(self.replacement_rate, eligible) - replaced
         else:
             expected = self.replacement_rate * mature.double()
-            depth = torch.arange(len(self._units), device=mature.device)
-            chance = seeding.uniform(self._keys[..., None], (CHANCE, depth, self._updates), ())
-            due = torch.where(expected < 1, chance < expected, expected.floor()).long()
+            due = torch.where(expected < 1, self._chances() < expected, expected.floor()).long()
         return due.clamp(max=1) if self.profile == "paper" else due
+
+    def _chances(self) -> Tensor:
+        """Return this update's draw from [0, 1) for each layer, float64 (*lead, layers)."""
+        depth = torch.arange(len(self._units), device=self._keys.device)
+        if self._network.captured:
+            return seeding.uniform(self._keys[..., None], (CHANCE, depth, self._updates), ())
+        # Drawn for many updates at once, which takes as long as for one.
+        block, place = divmod(int(self._updates), AHEAD)
+        if self._ahead is None or self._ahead[0] != block:
+            updates = torch.arange(block * AHEAD, (block + 1) * AHEAD, device=depth.device)
+            counters = (CHANCE, depth, updates[:, None])
+            self._ahead = block, seeding.uniform(self._keys[..., None, None], counters, ())
+        return self._ahead[1][..., place, :]
 
     def _ranked(self, state: UnitState, depth: int) -> Tensor:
         """Return what the units are ranked by, (*lead, units)."""
