@@ -92,10 +92,12 @@ class ElementwiseAdam(torch.optim.Optimizer):
                 step += 1
                 mean.lerp_(parameter.grad, 1 - first)
                 square.mul_(second).addcmul_(parameter.grad, parameter.grad, value=1 - second)
-                part = _begun(second, step)
-                root = (square / part).sqrt_().add_(group["eps"])
-                part = part if first == second else _begun(first, step)
-                parameter.addcdiv_(mean / part, root, value=-group["lr"])
+                # mean / begun(first) over sqrt(square / begun(second)) + eps, but a division less.
+                begun = _begun(second, step)
+                root = (square * begun).sqrt_().add_(begun, alpha=group["eps"])
+                if first != second:
+                    mean = mean * (begun / _begun(first, step))
+                parameter.addcdiv_(mean, root, value=-group["lr"])
 
 
 def _begun(beta: float, steps: Tensor) -> Tensor:

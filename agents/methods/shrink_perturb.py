@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import torch
@@ -35,10 +36,19 @@ class ShrinkPerturb:
     def attach(self, network: Network) -> None:
         """Take hold of the parameters; one generator a member, which outlives a restart."""
         self._network = network
-        device = str(next(iter(network.params.values())).device)
+        one = next(iter(network.params.values()))
         self._generators = self._generators or [
-            seeding.generator(seed, seeding.Purpose.METHOD, device=device)
+            seeding.generator(seed, seeding.Purpose.METHOD, device=str(one.device))
             for seed in network.seeds()
+        ]
+        lead = network.lead
+        sizes = [math.prod(p.shape[len(lead) :]) for p in network.params.values()]
+        self._drawn = torch.empty((*lead, sum(sizes)), dtype=one.dtype, device=one.device)
+        self._parts = [
+            part.view(parameter.shape)
+            for part, parameter in zip(
+                self._drawn.split_with_sizes(sizes, -1), network.params.values(), strict=True
+            )
         ]
 
     def before_step(self, batch: Batch) -> None:
@@ -49,8 +59,8 @@ class ShrinkPerturb:
     def after_step(self, batch: Batch) -> None:
         """Add the noise."""
         if self.noise_std:
-            for parameter in self._network.params.values():
-                parameter.add_(self._noise(parameter), alpha=self.noise_std)
+            for parameter, noise in zip(self._network.params.values(), self._noise(), strict=True):
+                parameter.add_(noise, alpha=self.noise_std)
 
     def state_dict(self) -> dict[str, Any]:
         """Return the generators."""
@@ -61,9 +71,9 @@ class ShrinkPerturb:
         for generator, saved in zip(self._generators, state["generators"], strict=True):
             generator.set_state(saved.cpu())
 
-    def _noise(self, parameter: Tensor) -> Tensor:
-        noise = torch.empty_like(parameter)
-        members = noise if self._network.lead else noise[None]
+    def _noise(self) -> list[Tensor]:
+        """Draw from N(0, 1) for all parameters at once; return each one's, a view."""
+        members = self._drawn if self._network.lead else self._drawn[None]
         for member, generator in zip(members, self._generators, strict=True):
             member.normal_(generator=generator)
-        return noise
+        return self._parts

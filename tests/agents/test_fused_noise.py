@@ -57,16 +57,11 @@ class Tape:
     def __init__(self, fused: FusedLearner, method: ShrinkPerturb, read: Any) -> None:
         self.fused, self.read, self.clock = fused, read, 0
         self.paid = np.zeros_like(fused._parts.noise.paid)
-        self.pending: list[torch.Tensor] = []
         method._noise = self.noise  # type: ignore[method-assign]
 
-    def noise(self, parameter: torch.Tensor) -> torch.Tensor:
-        if not self.pending:
-            self.clock += 1
-            self.pending = self.step()
-        drawn = self.pending.pop(0)
-        assert drawn.shape == parameter.shape
-        return drawn
+    def noise(self) -> list[torch.Tensor]:
+        self.clock += 1
+        return self.step()
 
     def step(self) -> list[torch.Tensor]:
         """The noise of one step in the order of the parameters."""

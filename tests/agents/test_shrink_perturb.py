@@ -56,9 +56,10 @@ def test_noise_is_drawn_in_the_order_of_the_parameters_from_the_documented_gener
     before = {name: p.detach().clone() for name, p in network.params.items()}
     still(ShrinkPerturb(weight_decay=0.0, noise_std=0.3), network, 1)
     generator = seeding.generator(4, seeding.Purpose.METHOD)
-    for name, start in before.items():
-        noise = torch.empty_like(start).normal_(generator=generator)
-        assert torch.equal(network.params[name].detach(), start.add(noise, alpha=0.3))
+    flat = torch.cat([start.flatten() for start in before.values()])
+    moved = flat.add(torch.empty_like(flat).normal_(generator=generator), alpha=0.3)
+    after = torch.cat([network.params[name].detach().flatten() for name in before])
+    assert torch.equal(after, moved)
 
 
 @pytest.mark.parametrize("optimizer", ["sgd", "adam"])
