@@ -115,7 +115,8 @@ def timed(row: Row, name: str, settings: dict[str, Any], device: str) -> dict[st
 
     def make(seed: int) -> Any:
         lead = () if row.batch is None else (row.batch,)
-        actions = spaces.MultiDiscrete([row.classes] * size) if lead else spaces.Discrete(10)
+        one = spaces.Discrete(row.classes)
+        actions = spaces.MultiDiscrete([row.classes] * size) if lead else one
         return registry.make(
             name.partition(",")[0],
             spaces.Box(0.0, 1.0, (*lead, *shape), np.float32),
@@ -137,7 +138,7 @@ def timed(row: Row, name: str, settings: dict[str, Any], device: str) -> dict[st
     together = median(lambda: learner.update_many(chunks), row.updates * row.members)
     alone, few = make(0), chunk(FEW)
     eager = median(lambda: alone.update_many(few), FEW)
-    base = median(textbook_loop(row, settings, few, device), FEW)
+    base = median(textbook_loop(row, name, settings, few, device), FEW)
     return {
         "network": row.network,
         "agent": name,
@@ -152,7 +153,7 @@ def timed(row: Row, name: str, settings: dict[str, Any], device: str) -> dict[st
 
 
 def textbook_loop(
-    row: Row, settings: dict[str, Any], chunk: Chunk, device: str
+    row: Row, name: str, settings: dict[str, Any], chunk: Chunk, device: str
 ) -> Callable[[], None]:
     """Return the textbook loop over a chunk that is on the device already."""
     x = torch.from_numpy(chunk.examples()).to(device)
@@ -161,8 +162,12 @@ def textbook_loop(
         x = x.unflatten(0, (-1, row.batch)).movedim(-1, 2).contiguous()
         y = y.unflatten(0, (-1, row.batch))
     net = row.net().to(device)
-    momentum = settings.get("momentum", 0.0)
-    optimizer = torch.optim.SGD(net.parameters(), lr=settings["step_size"], momentum=momentum)
+    step_size, momentum = settings["step_size"], settings.get("momentum", 0.0)
+    optimizer: torch.optim.Optimizer = (
+        torch.optim.Adam(net.parameters(), lr=step_size)
+        if name == "adam"
+        else torch.optim.SGD(net.parameters(), lr=step_size, momentum=momentum)
+    )
     return lambda: textbook.classify(net, optimizer, x, y)
 
 

@@ -24,7 +24,8 @@ Progress = Callable[[int, float], None]
 def shares(configs: Sequence[RunConfig]) -> list[list[int]]:
     """Return the runs, as indices, in lists of those that one process makes together.
 
-    They have engine "graph", small networks and the same settings; others are alone.
+    They have engine "graph", small networks and the same settings; others are alone. The networks
+    for images, whose sizes are fixed, all count as small.
     """
     found: dict[str, list[int]] = {}
     for index, config in enumerate(configs):

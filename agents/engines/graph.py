@@ -17,7 +17,7 @@ import torch
 from agents.base import Array, Inspection
 from agents.engines.captured import CapturedUpdate
 from agents.engines.feed import listed, shown
-from agents.engines.support import stacks, unknown
+from agents.engines.support import SEES_ALL, stacks, unknown
 from agents.learner import NetworkLearner
 from continual_envs.core import Chunk
 
@@ -89,7 +89,12 @@ class GraphLearner:
         """Zero the output layers if told so; see `NetworkLearner`.
 
         A pass means nothing here, since a learner whose step size follows them is refused.
+
+        Raises:
+            ValueError: told of classes that are not seen yet.
         """
+        if "seen" in info:
+            raise ValueError(f"engine: 'graph' is not allowed; {SEES_ALL}")
         if info.get("zero_head"):
             self.write_back()
             for learner in self.learners:

@@ -26,6 +26,7 @@ METHODS = (ContinualBackprop, Dropout, EqualBetas, Fresh, L2, LayerNorm, ShrinkP
 OPTIMIZERS = (torch.optim.SGD, torch.optim.Adam, ElementwiseAdam)
 SHRINKS_AT_MOST = 0.5
 GRAPH_DEVICE = "cuda"
+SEES_ALL = "the graph engine does not know classes that are not seen yet"
 GRAPH_IS_TOLD = {"epoch", "head"}  # what it understands of `Stream.disclosed`
 
 
@@ -55,8 +56,6 @@ def captures(learner: Any) -> str | None:
         return reason
     if learner.device.type != GRAPH_DEVICE:
         return f"the graph engine runs on a CUDA device only, not on {learner.device}"
-    if learner._decay_epochs:
-        return "decay_epochs: the graph engine keeps one step size"
     return None
 
 
@@ -83,6 +82,10 @@ def unknown(learner: Any, engine: str) -> str | None:
             return f"the {engine} engine does not know the method {_name(method)}"
     if type(learner.optimizer) not in OPTIMIZERS:
         return f"the {engine} engine does not know the optimizer {_name(learner.optimizer)}"
+    if engine == "graph" and learner._decay_epochs:
+        return "decay_epochs: the graph engine keeps one step size"
+    if engine == "graph" and learner._seen is not None:
+        return SEES_ALL
     return None
 
 

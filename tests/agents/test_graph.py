@@ -515,10 +515,16 @@ def test_what_it_cannot_do_is_refused_in_one_line(why):
     assert why in str(error.value)
 
 
-def test_a_step_size_that_changes_is_refused(monkeypatch):
-    monkeypatch.setattr(support, "GRAPH_DEVICE", "cpu")
+def test_a_step_size_that_changes_and_unseen_classes_are_refused():
     with pytest.raises(ValueError, match="decay_epochs: the graph engine keeps one step size$"):
-        on_engine(pictures.learner("small_cnn", decay_epochs=(1,)), "graph")
+        GraphLearner([pictures.learner("small_cnn", decay_epochs=(1,))])
+    seen = {"seen": np.array([True, False, True, True])}
+    with pytest.raises(ValueError, match="classes that are not seen yet$"):
+        GraphLearner([pictures.learner("small_cnn")]).members[0].on_privileges(seen)
+    told = pictures.learner("small_cnn")
+    told.on_privileges(seen)
+    with pytest.raises(ValueError, match="classes that are not seen yet$"):
+        GraphLearner([told])
 
 
 @pytest.mark.parametrize("methods", ["dropout", "shrink-perturb"])

@@ -33,7 +33,8 @@ CELLS: dict[str, dict[str, Any]] = {
         "agent": "continual-backprop",
         "problem": "ProceduralPairs-v0",
         "problem_settings": {"epochs": 2, "train_images": 20, "test_images": 10, "batch_size": 10},
-        "settings": {"network": "small_cnn", "momentum": 0.9}
+        # A step size at which it learns enough for what is tested on to matter.
+        "settings": {"network": "small_cnn", "momentum": 0.9, "step_size": 0.1}
         | {"replacement_rate": 0.01, "maturity": 2},
     },
     "regression": {
