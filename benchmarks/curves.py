@@ -29,9 +29,11 @@ def main() -> None:
     parsed = parser.parse_args()
     sizes = {cell.settings_hash: examples(cell) for cell in one_seed(parsed.study)}
     panels = [p for problem in load_frozen(parsed.study).problems for p in split(problem)]
-    rows = -(-len(panels) // COLUMNS)
+    columns = min(COLUMNS, len(panels))
+    rows = -(-len(panels) // columns)
+    size = (12 if columns > 1 else 6, 3.3 * rows)
     figure, axes = plt.subplots(
-        rows, COLUMNS, figsize=(12, 3.3 * rows), sharey=True, squeeze=False, layout="constrained"
+        rows, columns, figsize=size, sharey=True, squeeze=False, layout="constrained"
     )
     for axis in axes.flat[len(panels) :]:
         axis.set_visible(False)
@@ -106,11 +108,12 @@ def draw(
 
 
 def label(arm: FrozenArm, arms: list[FrozenArm]) -> str:
-    """Return the settings in which an arm differs from the others of its panel."""
+    """Return the settings that all arms of a panel have and in which this one differs."""
     differing = {
         key: value
         for key, value in arm.settings.items()
-        if arm in arms and len({str(one.settings.get(key)) for one in arms}) > 1
+        if arm in arms and all(key in one.settings for one in arms)
+        if len({str(one.settings[key]) for one in arms}) > 1
     }
     words = " ".join(f"{key}={value}" for key, value in differing.items())
     return words or arm.agent
