@@ -34,8 +34,8 @@ SIZES: dict[str, Any] = {"n_steps": STEPS, "batch_size": 128, "n_epochs": 10}
 OURS: dict[str, Any] = {**SIZES, "hidden": (256, 256), "activation": "relu"}
 FEW = "sb3/ppo+equal-betas+l2+redo+continual-backprop"
 METHODS = f"{FEW}+shrink-perturb"  # which draws noise for every parameter at every update
-# As published, but for replacements that come soon and often enough to be timed.
-HOT = {"redo.period": 100, "maturity": 1000, "replacement_rate": 1e-3}
+# As published, but for units that are mature, and so replaced, soon enough to be timed.
+HOT = {"redo.period": 100, "maturity": 100, "replacement_rate": 1e-4}
 HOT |= {"profile": "code", "replacement": "bernoulli"}
 RESULTS = Path(__file__).parent / "results" / "control.csv"
 

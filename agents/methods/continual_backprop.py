@@ -7,7 +7,7 @@ Algorithm 1, and its published code. Where they differ `profile` chooses: `Conti
 from __future__ import annotations
 
 from dataclasses import fields
-from typing import Any, Literal, get_args
+from typing import Any, Literal, NamedTuple, get_args
 
 import torch
 from torch import Tensor
@@ -30,6 +30,20 @@ from continual_envs import checks
 # Counters that tell the draws of one update apart.
 FRESH, CHANCE, RANDOM_UTILITY = 0, 1, 2
 AHEAD = 128  # updates whose chances are drawn at once
+
+
+class Ahead(NamedTuple):
+    """Chances of AHEAD updates.
+
+    Attributes:
+        block: which updates.
+        chances: draws from [0, 1), float64 (*lead, AHEAD, layers).
+        hits: whether one of an update's would replace a unit if all were mature.
+    """
+
+    block: int
+    chances: Tensor
+    hits: list[bool]
 
 
 class ContinualBackprop:
@@ -102,7 +116,7 @@ class ContinualBackprop:
         # Never back to 0: a restarted network must not see the same draws again. A tensor, since a
         # captured step must count too.
         self._updates = torch.zeros((), dtype=torch.int64)
-        self._ahead: tuple[int, Tensor] | None = None
+        self._ahead: Ahead | None = None
 
     def wrap_optimizer(self, optimizer: torch.optim.Optimizer) -> torch.optim.Optimizer:
         """Give Adam a step count of its own for every element, as the published code has."""
@@ -144,12 +158,13 @@ class ContinualBackprop:
         # Every layer is judged before any is changed: a layer's outgoing weights feed the next.
         for (layer, state), features in zip(units, batch.features, strict=True):
             self._judge(layer, state, features)
-        due = self._due()
         # The early exits only save time: without a unit that is due nothing changes by a bit.
-        if self._network.captured or due.any():
-            for depth, (layer, state) in enumerate(units):
-                if self._network.captured or due[..., depth].any():
-                    self._replace(layer, state, due[..., depth], depth)
+        if self._may_be_due():
+            due = self._due()
+            if self._network.captured or due.any():
+                for depth, (layer, state) in enumerate(units):
+                    if self._network.captured or due[..., depth].any():
+                        self._replace(layer, state, due[..., depth], depth)
         self._updates += 1
 
     def state_dict(self) -> dict[str, Any]:
@@ -227,18 +242,34 @@ class ContinualBackprop:
             due = torch.where(expected < 1, self._chances() < expected, expected.floor()).long()
         return due.clamp(max=1) if self.profile == "paper" else due
 
+    def _may_be_due(self) -> bool:
+        """Return False if this update's chances miss even the quota of layers all mature."""
+        if self._network.captured or self.replacement == "counter":
+            return True
+        ahead, place = self._drawn_ahead()
+        return ahead.hits[place]
+
     def _chances(self) -> Tensor:
         """Return this update's draw from [0, 1) for each layer, float64 (*lead, layers)."""
-        depth = torch.arange(len(self._units), device=self._keys.device)
         if self._network.captured:
+            depth = torch.arange(len(self._units), device=self._keys.device)
             return seeding.uniform(self._keys[..., None], (CHANCE, depth, self._updates), ())
-        # Drawn for many updates at once, which takes as long as for one.
+        ahead, place = self._drawn_ahead()
+        return ahead.chances[..., place, :]
+
+    def _drawn_ahead(self) -> tuple[Ahead, int]:
+        """Return the draws of many updates, which take as long as those of one, and its place."""
         block, place = divmod(int(self._updates), AHEAD)
-        if self._ahead is None or self._ahead[0] != block:
+        if self._ahead is None or self._ahead.block != block:
+            depth = torch.arange(len(self._units), device=self._keys.device)
             updates = torch.arange(block * AHEAD, (block + 1) * AHEAD, device=depth.device)
             counters = (CHANCE, depth, updates[:, None])
-            self._ahead = block, seeding.uniform(self._keys[..., None, None], counters, ())
-        return self._ahead[1][..., place, :]
+            chances = seeding.uniform(self._keys[..., None, None], counters, ())
+            units = torch.tensor([state.age.shape[-1] for state in self._units])
+            hits = chances < self.replacement_rate * units.to(depth.device)
+            hits = hits.movedim(-2, 0).reshape(AHEAD, -1).any(-1)
+            self._ahead = Ahead(block, chances, hits.tolist())
+        return self._ahead, place
 
     def _ranked(self, state: UnitState, depth: int) -> Tensor:
         """Return what the units are ranked by, (*lead, units)."""

@@ -12,7 +12,7 @@ from agents.network import Network
 from agents.networks.mlp import MLP
 from agents.networks.parts import init_bound
 from agents.optimizers import ElementwiseAdam
-from tests.agents.helpers import INPUTS, bare, batch_of, float64, forward, train
+from tests.agents.helpers import INPUTS, bare, batch_of, float64, forward, same, train
 
 OPTIMIZERS = {
     "momentum": functools.partial(torch.optim.SGD, lr=0.01, momentum=0.9),
@@ -261,6 +261,22 @@ def test_a_single_network_can_use_either_replacement(replacement):
     method = ContinualBackprop(replacement_rate=0.1, maturity=2, replacement=replacement)
     train(float64([method], batch=2), 60)
     assert all(20 < state.replaced < 60 for state in method._units)
+
+
+@pytest.mark.parametrize("rate", [0.01, 0.3])
+def test_updates_that_are_passed_over_would_have_replaced_nothing(rate, monkeypatch):
+    settings = {"replacement_rate": rate, "maturity": 5, "replacement": "bernoulli"}
+    passing = float64([ContinualBackprop(**settings, profile="code")], batch=2)
+    told, weighed = train(passing, 300), []
+    weigh = ContinualBackprop._due
+    monkeypatch.setattr(ContinualBackprop, "_due", lambda own: weighed.append(0) or weigh(own))
+    train(float64([ContinualBackprop(**settings, profile="code")], batch=2), 300)
+    passed_over = 300 - len(weighed)
+    assert 200 < passed_over < 300 if rate == 0.01 else passed_over == 0
+    monkeypatch.setattr(ContinualBackprop, "_may_be_due", lambda own: True)
+    asking = float64([ContinualBackprop(**settings, profile="code")], batch=2)
+    assert same(told, train(asking, 300)) and same(passing.state_dict(), asking.state_dict())
+    assert passing.methods[0]._units[0].replaced > 0
 
 
 def test_code_profile_gives_adam_its_own_step_counts_and_paper_leaves_torchs():
