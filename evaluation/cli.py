@@ -10,7 +10,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
 
-from continual_envs import checks
+from continual_envs import __version__, checks
 
 if TYPE_CHECKING:
     from evaluation.config import RunConfig
@@ -69,6 +69,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 def build_parser() -> tuple[argparse.ArgumentParser, list[str]]:
     """Return the parser and the names of all commands."""
     parser = Parser(prog="continual-envs", description="Measure loss of plasticity.")
+    parser.add_argument("--version", action="version", version=f"%(prog)s {__version__}")
     subparsers = parser.add_subparsers(metavar="COMMAND", required=True, parser_class=Parser)
 
     def command(name: str, action: Callable[[Any], int], help: str) -> argparse.ArgumentParser:

@@ -4,6 +4,7 @@ import csv
 import json
 import os
 import time
+from importlib import metadata
 from pathlib import Path
 from typing import Any
 
@@ -36,6 +37,13 @@ def said(capsys: Capture, *arguments: str, code: int = 0) -> tuple[str, str]:
 
 def run(capsys: Capture, agent: str, *more: str) -> tuple[str, str]:
     return said(capsys, "run", DIGITS, "--agent", agent, *TINY, *more)
+
+
+def test_version_is_that_of_the_installed_package(capsys: Capture) -> None:
+    with pytest.raises(SystemExit) as stopped:
+        cli.main(["--version"])
+    assert stopped.value.code == 0
+    assert capsys.readouterr().out == f"continual-envs {metadata.version('continual-envs')}\n"
 
 
 def test_list_names_everything(capsys: Capture) -> None:
