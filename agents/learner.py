@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import torch
@@ -18,7 +18,7 @@ from agents.base import Array, Inspection
 from agents.batch import Batch, Pending
 from agents.inspection import PIECE, inspect, numpy
 from agents.network import Features, Network
-from agents.networks.spec import HIDDEN, Kind, describe
+from agents.networks.spec import HIDDEN, Activation, Kind, describe
 from agents.problem import sizes
 from continual_envs.core import Chunk
 
@@ -63,11 +63,11 @@ class NetworkLearner:
         device: str = "cpu",
         methods: Sequence[Any] = (),
         step_size: float = 0.01,
-        optimizer: str = "sgd",
+        optimizer: Literal["sgd", "adam"] = "sgd",
         momentum: float = 0.0,
         betas: tuple[float, float] = (0.9, 0.999),
         hidden: tuple[int, ...] = HIDDEN,
-        activation: str = "relu",
+        activation: Activation = "relu",
         network: Kind = "auto",
         decay_epochs: tuple[int, ...] = (),
         dtype: torch.dtype = torch.float32,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Iterator
-from typing import Any
+from typing import Any, Literal, get_args, get_origin
 
 from agents import registry
 from evaluation.studies import names as study_names
@@ -33,7 +33,7 @@ def _names(kind: str) -> list[str]:
 
 
 def _settings(kind: str, name: str) -> Iterator[str]:
-    """Yield "setting = default" lines; a plugin that fails says so in its own place."""
+    """Yield "setting = default  (choices)" lines; a plugin that fails says so in its own place."""
     if kind == "studies":
         from evaluation.studies import load_study
 
@@ -52,4 +52,14 @@ def _settings(kind: str, name: str) -> Iterator[str]:
     for parameter in parameters.values():
         default = parameter.default
         shown = "(needed)" if default is inspect.Parameter.empty else repr(default)
-        yield f"{parameter.name} = {shown}"
+        allowed = list(_literals(parameter.annotation))
+        yield f"{parameter.name} = {shown}" + (f"  ({', '.join(allowed)})" if allowed else "")
+
+
+def _literals(annotation: Any) -> Iterator[str]:
+    """Yield what a literal annotation, or one within a union, allows."""
+    if get_origin(annotation) is Literal:
+        yield from (str(value) for value in get_args(annotation))
+    else:
+        for inner in get_args(annotation):
+            yield from _literals(inner)

@@ -9,6 +9,7 @@ from typing import Literal, get_args
 from agents.networks.parts import ACTIVATIONS
 from continual_envs import checks
 
+Activation = Literal["relu", "leaky_relu", "tanh", "sigmoid", "elu", "swish"]
 Kind = Literal["auto", "mlp", "convnet", "small_cnn", "resnet18"]
 HIDDEN = (100, 100, 100)
 

@@ -25,13 +25,13 @@ import torch
 from gymnasium import spaces
 from torch import nn
 
+from agents.networks.spec import Activation
 from agents.rl.anatomy import Part
 from agents.rl.settings import check
 
 if TYPE_CHECKING:
     from stable_baselines3.common.base_class import BaseAlgorithm
 
-Activation = Literal["relu", "leaky_relu", "tanh", "sigmoid", "elu", "swish"]
 MODULES: dict[str, type[nn.Module]] = {
     "relu": nn.ReLU,
     "leaky_relu": nn.LeakyReLU,

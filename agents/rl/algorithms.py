@@ -10,7 +10,8 @@ import numpy as np
 import torch
 from gymnasium import spaces
 
-from agents.rl.algorithm import Activation, Algorithm
+from agents.networks.spec import Activation
+from agents.rl.algorithm import Algorithm
 from agents.rl.anatomy import DDPG_PARTS, DQN_PARTS, ON_POLICY_PARTS, SAC_PARTS, TD3_PARTS
 
 

@@ -60,8 +60,10 @@ def test_list_names_everything(capsys: Capture) -> None:
     assert out.splitlines() == list(registry.METHODS)
 
 
-def test_list_shows_settings_with_their_defaults(capsys: Capture) -> None:
-    assert "permute = 'pixels'" in said(capsys, "list", "problems", "-v")[0]
+def test_list_shows_settings_with_their_defaults_and_choices(capsys: Capture) -> None:
+    problems = said(capsys, "list", "problems", "-v")[0]
+    assert "permute = 'pixels'  (pixels, labels, both)\n" in problems
+    assert "flip = None  (one, all)\n" in problems and "num_tasks = None\n" in problems
     agents = said(capsys, "list", "agents", "-v")[0]
     assert "step_size = 0.01" in agents and "dropout_rate = 0.03" in agents
     assert "digits" in said(capsys, "list", "studies", "-v")[0]
