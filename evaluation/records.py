@@ -125,7 +125,7 @@ class Recorder(Lines):
         bins: task -> where its bins end, in examples.
         batch: examples a step.
         anchor: outcome on a task of a learner that knows nothing, or None.
-        classes: number of classes, None for values; what the loss is.
+        classes: number of classes, None for values, whose loss is the error.
     """
 
     def __init__(
@@ -152,8 +152,9 @@ class Recorder(Lines):
             outputs: (examples, k) as predicted, or None if the agent does not show them.
             targets: (examples,).
         """
-        seconds = self._lap() / len(rewards)
-        values = None if outputs is None else losses(outputs, targets, self._classes)
+        seconds, values = self._lap() / len(rewards), None
+        if outputs is not None and self._classes is not None:
+            values = losses(outputs, targets, self._classes)
         start = 0
         while start < len(rewards):
             room = (self._edges[self._bin] - self._in_task()) // self._batch
@@ -199,7 +200,11 @@ class Recorder(Lines):
 
     def _end_bin(self) -> None:
         outcome = _mean(self._rewards)
+        if self._outcome == "error":
+            outcome = -outcome
         loss = _mean(self._losses) if self._losses else None
+        if self._classes is None:
+            loss = outcome  # of values it is the error
         self._write(
             {
                 "kind": "online",
@@ -207,7 +212,7 @@ class Recorder(Lines):
                 "bin": self._bin,
                 "updates": self._updates,
                 "examples": self._examples,
-                self._outcome: -outcome if self._outcome == "error" else outcome,
+                self._outcome: outcome,
                 "loss": loss,
                 "anchor": self._anchor(self.task),
                 "seconds": round(self._seconds, 6),
