@@ -59,7 +59,7 @@ def finished(study: Study, runs: list[Run]) -> list[Group]:
         run = found.get((cell.settings_hash, cell.seed))
         if run is None or len(run.tasks) != cell.tasks:
             short[cell.settings_hash] = f"{cell.agent} {cell.settings_hash[:8]} seed {cell.seed}"
-            run = unfinished(cell)
+            run = unfinished(cell, runs)
         arms.setdefault(cell.settings_hash, []).append(run)
     if len(short) == len(arms):
         raise SystemExit(f"no arm is done; not done is {next(iter(short.values()))}")
@@ -69,9 +69,12 @@ def finished(study: Study, runs: list[Run]) -> list[Group]:
     return [one for one in groups if one.runs[0].settings_hash not in short]
 
 
-def unfinished(cell: RunConfig) -> Run:
+def unfinished(cell: RunConfig, runs: list[Run]) -> Run:
     """Return a run without a task, which stands for an arm when arms are named."""
     config = vars(cell) | {"settings_hash": cell.settings_hash}
+    for run in runs:
+        if run.config["problem"] == cell.problem:
+            config["scored"] = run.scored
     nothing = np.empty(0)
     return Run(Path(), config, *[nothing] * 3, None, *[nothing] * 5, measures={})
 
