@@ -1,10 +1,10 @@
 """What the adapter of Stable-Baselines3 costs: `python benchmarks/control.py [ROUNDS]`.
 
-PPO of Dohare et al. 2024 on Ant (2x256, 2,048 steps, 10 epochs of 16 minibatches), CPU time of one
-thread. Plain Stable-Baselines3, the agent without a method, with methods, and the same
-recorded as a run is, take turns of one rollout and its updates each; the ratio is that of the
-medians to plain. Where plain's time goes is measured in the same process. Writes
-benchmarks/results/control.csv.
+PPO with the sizes of Dohare et al. 2024 on SlipperyAnt (2x256, 2,048 steps, 10 epochs of 16
+minibatches; else as Stable-Baselines3 has it), CPU time of one thread. Plain Stable-Baselines3, the
+agent without a method, with methods, and the same recorded as a run is, take turns of one rollout
+and its updates each; the ratio is that of the medians to plain. Where plain's time goes is measured
+in the same process. Writes benchmarks/results/control.csv.
 """
 
 from __future__ import annotations
@@ -34,8 +34,8 @@ SIZES: dict[str, Any] = {"n_steps": STEPS, "batch_size": 128, "n_epochs": 10}
 OURS: dict[str, Any] = {**SIZES, "hidden": (256, 256), "activation": "relu"}
 FEW = "sb3/ppo+equal-betas+l2+redo+continual-backprop"
 METHODS = f"{FEW}+shrink-perturb"  # which draws noise for every parameter at every update
-# As published, but for units that are mature, and so replaced, soon enough to be timed.
-HOT = {"redo.period": 100, "maturity": 100, "replacement_rate": 1e-4}
+# The methods as published, but for units that are mature, and so replaced, soon enough to be timed.
+HOT = {"redo.period": 100, "l2.weight_decay": 1e-4, "maturity": 100, "replacement_rate": 1e-4}
 HOT |= {"profile": "code", "replacement": "bernoulli"}
 RESULTS = Path(__file__).parent / "results" / "control.csv"
 

@@ -73,7 +73,7 @@ def unfinished(cell: RunConfig, runs: list[Run]) -> Run:
     """Return a run without a task, which stands for an arm when arms are named."""
     config = vars(cell) | {"settings_hash": cell.settings_hash}
     for run in runs:
-        if run.config["problem"] == cell.problem:
+        if all(run.config[key] == config[key] for key in ("problem", "problem_settings")):
             config["scored"] = run.scored
     nothing = np.empty(0)
     return Run(Path(), config, *[nothing] * 3, None, *[nothing] * 5, measures={})

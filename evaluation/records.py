@@ -149,7 +149,8 @@ class Recorder(Lines):
 
         Args:
             rewards: one a step, 1/0 or minus the error.
-            outputs: (examples, k) as predicted, or None if the agent does not show them.
+            outputs: (examples, k) as predicted, or None if the agent does not show them; what the
+                loss is of, but for values, whose loss is the error.
             targets: (examples,).
         """
         seconds, values = self._lap() / len(rewards), None

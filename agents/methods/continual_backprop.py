@@ -265,8 +265,9 @@ class ContinualBackprop:
             updates = torch.arange(block * AHEAD, (block + 1) * AHEAD, device=depth.device)
             counters = (CHANCE, depth, updates[:, None])
             chances = seeding.uniform(self._keys[..., None, None], counters, ())
-            units = torch.tensor([state.age.shape[-1] for state in self._units])
-            hits = chances < self.replacement_rate * units.to(depth.device)
+            units = [state.age.shape[-1] for state in self._units]
+            most = self.replacement_rate * torch.tensor(units, dtype=torch.float64)  # as in `_due`
+            hits = chances < most.to(depth.device)
             hits = hits.movedim(-2, 0).reshape(AHEAD, -1).any(-1)
             self._ahead = Ahead(block, chances, hits.tolist())
         return self._ahead, place

@@ -7,6 +7,7 @@ import pytest
 import torch
 from scipy import stats
 
+from agents import seeding
 from agents.methods.continual_backprop import ContinualBackprop, quota
 from agents.network import Network
 from agents.networks.mlp import MLP
@@ -277,6 +278,18 @@ def test_updates_that_are_passed_over_would_have_replaced_nothing(rate, monkeypa
     asking = float64([ContinualBackprop(**settings, profile="code")], batch=2)
     assert same(told, train(asking, 300)) and same(passing.state_dict(), asking.state_dict())
     assert passing.methods[0]._units[0].replaced > 0
+
+
+def test_a_chance_just_below_the_quota_is_not_passed_over(monkeypatch):
+    # In single precision 1e-4 * 256 is less than this chance, in double precision it is more.
+    chance = 0.02559999967
+    assert float(torch.tensor(1e-4) * 256) < chance < 1e-4 * 256
+    settings = {"replacement": "bernoulli", "replacement_rate": 1e-4, "profile": "code"}
+    module, _, method = attached((256,), maturity=0, **settings)
+    draw = seeding.uniform
+    monkeypatch.setattr(seeding, "uniform", lambda *a: torch.full_like(draw(*a), chance))
+    after_step(method, module, inputs(2))
+    assert method._units[0].replaced == 1
 
 
 def test_code_profile_gives_adam_its_own_step_counts_and_paper_leaves_torchs():
