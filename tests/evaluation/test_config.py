@@ -77,7 +77,7 @@ def _refused(said: str, *arguments: object, **more: object) -> None:
         ({"hidden": [8.5]}, "hidden: 8.5"),
         ({"hidden": "[8,"}, "give a list"),
         ({"betas": [0.9]}, "give 2 values"),
-        ({"optimizer": None}, "give a word"),
+        ({"optimizer": None}, "optimizer: None is not one of sgd, adam"),
         ({"seed": 3}, "seed"),
         ({"device": "cpu"}, "device"),
     ],
