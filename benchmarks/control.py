@@ -3,8 +3,8 @@
 PPO with the sizes of Dohare et al. 2024 on SlipperyAnt (2x256, 2,048 steps, 10 epochs of 16
 minibatches; else as Stable-Baselines3 has it), CPU time of one thread. Plain Stable-Baselines3, the
 agent without a method, with methods, and the same recorded as a run is, take turns of one rollout
-and its updates each; the ratio is that of the medians to plain. Where plain's time goes is measured
-in the same process. Writes benchmarks/results/control.csv.
+and its updates each; the ratio is the median over rounds of that to plain. Where plain's time goes
+is measured in the same process. Writes benchmarks/results/control.csv.
 """
 
 from __future__ import annotations
@@ -124,11 +124,14 @@ def main(rounds: int = 5) -> None:
                 if turn:
                     times[name].append(took)
         found = [parts() for _ in range(3)]
-    base = median(times["plain Stable-Baselines3"])
-    rows = [(name, median(all_of), median(all_of) / base) for name, all_of in times.items()]
+    plainly = times["plain Stable-Baselines3"]
+    rows = [
+        (name, median(took), median(a / b for a, b in zip(took, plainly, strict=True)))
+        for name, took in times.items()
+    ]
     for name in found[0]:
-        took = median(one[name] for one in found)
-        rows.append((f"of plain: {name}" if ":" not in name else name, took, took / base))
+        part = median(one[name] for one in found)
+        rows.append((f"of plain: {name}", part, part / median(plainly)))
     with open(RESULTS, "w", newline="", encoding="utf-8") as file:
         writer = csv.writer(file, lineterminator="\n")
         writer.writerow(["what", "microseconds_per_step", "ratio_to_plain"])
