@@ -5,6 +5,7 @@ import gzip
 import json
 import re
 import shlex
+from dataclasses import replace
 from html import unescape
 from pathlib import Path
 
@@ -163,6 +164,16 @@ def test_arms_may_be_frozen_one_by_one(study, tmp_path, monkeypatch, capsys):
     for name in ("mine.json", "mine.csv.gz"):
         at_once = Path(study).parent / name
         assert (tmp_path / name).read_bytes() == at_once.read_bytes()
+
+
+def test_an_arm_that_is_not_done_is_of_the_problem_of_those_that_are(study, tmp_path):
+    loaded = load_study(study)
+    write_cells(loaded.cells()[:3], tmp_path)
+    tested = [
+        replace(run, config={**run.config, "scored": "last test"}) for run in freeze.load(tmp_path)
+    ]
+    (done,) = freeze.finished(loaded, tested)
+    assert done.problem_label == "PermutedDigits-v0"
 
 
 def test_a_study_without_a_finished_arm_is_not_frozen(study, tmp_path):
