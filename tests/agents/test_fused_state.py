@@ -4,12 +4,13 @@ import threading
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
+import numba
 import numpy as np
 import pytest
 import torch
 
 from agents.base import Checkpointable, Inspectable, Learner
-from agents.engines import on_engine, supports
+from agents.engines import kernel, on_engine, supports
 from agents.engines.fused import FusedLearner
 from agents.engines.layout import Data
 from agents.learner import NetworkLearner
@@ -34,6 +35,15 @@ OWING: dict[str, dict[str, Any]] = {
 
 def fused(name: str, **settings: Any) -> FusedLearner:
     return FusedLearner(build(name, **settings))
+
+
+@pytest.mark.parametrize("counted", [False, True])
+def test_the_compiled_loop_counts_no_references(counted):
+    asked = {"cache": False, "_nrt": True} if counted else {"cache": False}
+    compiled = numba.njit(**(kernel.COMPILE | asked))(kernel.absorb.py_func)
+    compiled(fused("backprop")._parts.net)
+    (code,) = compiled.inspect_llvm().values()
+    assert ("NRT_decref" in code) == counted
 
 
 def test_it_has_the_powers_of_a_learner():
