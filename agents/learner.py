@@ -29,10 +29,10 @@ class NetworkLearner:
     The order of an update is: forward, backward, every `before_step`, optimizer, every
     `after_step`. What methods are handed is in `Batch`.
     Loss: cross-entropy for a Discrete or MultiDiscrete action space, squared error for a Box.
-    A network with dropout predicts in evaluation mode before it trains in another pass. With batch
-    normalisation what is said of a batch before its targets are known is that of the training pass,
-    on the batch's own statistics (published for class-incremental CIFAR-100); `predict` is always
-    in evaluation mode.
+    A network with dropout or Online Normalization predicts in evaluation mode before it trains in
+    another pass. With batch normalisation what is said of a batch before its targets are known is
+    that of the training pass, on the batch's own statistics (published for class-incremental
+    CIFAR-100); `predict` is always in evaluation mode.
 
     Args:
         observation_space: Box of shape (d,) or (H, W, C), or (B, d) or (B, H, W, C) for batches.

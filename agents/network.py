@@ -17,14 +17,14 @@ class Incoming:
         weight: (*lead, units, fan_in), or (*lead, units, channels, height, width).
         bias: (*lead, units).
         norm: a normalisation's scale and offset, (*lead, units) each, or None.
-        statistics: a batch normalisation's running mean and variance, (*lead, units) each, which
-            are buffers; or None.
+        statistics: buffers of a normalisation, (*lead, units) each: the running mean and variance
+            and, of Online Normalization, its two controls; or None.
     """
 
     weight: str
     bias: str
     norm: tuple[str, str] | None = None
-    statistics: tuple[str, str] | None = None
+    statistics: tuple[str, ...] | None = None
 
 
 @dataclass(frozen=True)

@@ -35,6 +35,7 @@ METHODS = {
     "shrink-perturb": "agents.methods.shrink_perturb:ShrinkPerturb",
     "dropout": "agents.methods.dropout:Dropout",
     "layer-norm": "agents.methods.layer_norm:LayerNorm",
+    "online-norm": "agents.methods.online_norm:OnlineNorm",
     "continual-backprop": "agents.methods.continual_backprop:ContinualBackprop",
     "head-reset": "agents.methods.head_reset:HeadReset",
     "redo": "agents.methods.redo:ReDo",

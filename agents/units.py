@@ -60,7 +60,7 @@ def reset_units(
     """Give units fresh incoming weights, bias 0, outgoing weights 0 and an empty optimizer state.
 
     In place, on any leading dimensions. A unit's own normalisation becomes scale 1, offset 0, its
-    running statistics mean 0 and variance 1.
+    running statistics mean 0 and variance 1, its controls 0.
 
     Args:
         network: parameters and optimizer.
@@ -86,7 +86,7 @@ def reset_units(
         write(one.bias, 0.0)
         for name, value in zip(one.norm or (), (1.0, 0.0), strict=False):
             write(name, value)
-        for name, value in zip(one.statistics or (), (0.0, 1.0), strict=False):
+        for name, value in zip(one.statistics or (), (0.0, 1.0, 0.0, 0.0), strict=False):
             _write_units(network.buffers[name], index, active, value)
     for consumer in layer.consumers:
         write(consumer.weight, 0.0, consumer.spread)

@@ -81,7 +81,7 @@ class FusedLearner:
         net, noise = self._settled()
         if noise is not None and noise.lazy:
             kernel.pay_all(net, self._parts.rule, noise, self._work)
-        parts.write_back(net, self.learner)
+        parts.write_back(net, self._parts.online, self.learner)
         return self.learner.inspect(inputs, targets)
 
     def state_dict(self) -> dict[str, Any]:
@@ -146,8 +146,8 @@ class FusedLearner:
         out, own = np.empty((len(goals), net.sizes[-1]), self._dtype), self._parts
         with flushed():
             kernel.run(
-                learning, net, own.rule, self._work, own.momentum, own.moments, noise, own.units,
-                draws, data, levels, goals, None if batch == 1 else batch, out,
+                learning, net, own.rule, self._work, own.online, own.momentum, own.moments, noise,
+                own.units, draws, data, levels, goals, None if batch == 1 else batch, out,
             )  # fmt: skip
         return out
 

@@ -15,7 +15,18 @@ import numba
 import numpy as np
 from numba import extending, types
 
-from agents.engines.layout import Adam, Array, Data, Momentum, Net, Noise, Rule, Units, Work
+from agents.engines.layout import (
+    Adam,
+    Array,
+    Data,
+    Momentum,
+    Net,
+    Noise,
+    Online,
+    Rule,
+    Units,
+    Work,
+)
 
 Function = TypeVar("Function", bound=Callable[..., Any])
 
@@ -311,6 +322,31 @@ def normalise(V: Array, scale: Any, work: Work, layer: int, e: int) -> None:
 
 
 @jit
+def normalise_online(
+    V: Array, scale: Any, work: Work, online: Online, layer: int, e: int, moving: bool
+) -> None:
+    """Normalise as `normalise`, by running statistics, which move if `moving`."""
+    places, gain, kind = V.shape[1], V.shape[0] - 2, V.dtype.type
+    fade, share = kind(online.forward), kind(1 - online.forward)
+    epsilon, square = kind(NORM_EPSILON), kind(0)
+    for j in range(places):
+        root = math.sqrt(online.variance[layer, j] + epsilon)
+        centred = work.values[layer, e, j] - online.mean[layer, j]
+        work.roots[layer, e, j] = root
+        work.normal[layer, e, j] = centred / root
+        if moving:
+            variance = online.variance[layer, j] + share * centred * centred
+            online.variance[layer, j] = fade * variance
+            online.mean[layer, j] += share * centred
+        scaled = scale * (V[gain, j] * work.normal[layer, e, j] + V[gain + 1, j])
+        work.values[layer, e, j] = scaled
+        square += scaled * scaled
+    work.spread[layer, e] = kind(1) / math.sqrt(square / kind(places) + epsilon)
+    for j in range(places):
+        work.values[layer, e, j] *= work.spread[layer, e]
+
+
+@jit
 def activate(kind: int, h: Array, slope: Array, layer: int, e: int, places: int) -> None:
     """Apply the activation to h[layer, e] in place and set its derivative."""
     one, nil, leak = h.dtype.type(1), h.dtype.type(0), h.dtype.type(LEAK)
@@ -363,11 +399,15 @@ def forward(
     rule: Rule,
     work: Work,
     noise: Noise | None,
+    online: Online | None,
     size: int | None,
     draws: Array | None,
     at: int,
+    moving: bool,
 ) -> int:
     """Compute the activations of the examples loaded; drop units if there are `draws`.
+
+    Running statistics follow the examples if `moving`.
 
     Returns:
         The place in `draws`, which starts as `at`, after what was used.
@@ -382,7 +422,9 @@ def forward(
             multiply(V, work.values, layer, e, work.listed, work.lengths[layer, e], scale)
             if layer + 1 == layers:
                 continue
-            if rule.norm:
+            if online is not None:
+                normalise_online(V, scale, work, online, layer + 1, e, moving)
+            elif rule.norm:
                 normalise(V, scale, work, layer + 1, e)
             activate(rule.activation, work.values, work.slopes, layer + 1, e, places)
             if draws is not None:
@@ -444,6 +486,36 @@ def normalise_backward(V: Array, scale: Any, work: Work, layer: int, size: int |
             g[layer, e, j] = work.spread[layer, e] * (
                 g[layer, e, j] - mean - normal[layer, e, j] * product
             )
+
+
+@jit
+def online_backward(
+    V: Array, scale: Any, work: Work, online: Online, layer: int, size: int | None
+) -> None:
+    """Do as `normalise_backward`, by the controls, which move."""
+    places, gain, kind = V.shape[1], V.shape[0] - 2, V.dtype.type
+    g, normal, row, share = work.errors, work.normal, work.row, kind(1 - online.backward)
+    for j in range(places):
+        row[1, j] = 0
+        row[2, j] = 0
+    for e in range(examples(size)):
+        spread, product = work.spread[layer, e], kind(0)
+        factor = spread * scale
+        for j in range(places):
+            scaled = factor * (V[gain, j] * normal[layer, e, j] + V[gain + 1, j])
+            product += g[layer, e, j] * scaled
+        product /= kind(places)
+        for j in range(places):
+            scaled = factor * (V[gain, j] * normal[layer, e, j] + V[gain + 1, j])
+            error = spread * (g[layer, e, j] - scaled * product)
+            row[1, j] += error * normal[layer, e, j]
+            row[2, j] += error
+            error = error * scale * V[gain, j]
+            error -= share * online.product[layer, j] * normal[layer, e, j]
+            online.product[layer, j] += error * normal[layer, e, j]
+            error = error / work.roots[layer, e, j] - share * online.shift[layer, j]
+            online.shift[layer, j] += error
+            g[layer, e, j] = error
 
 
 @jit
@@ -622,6 +694,7 @@ def backward(
     net: Net,
     rule: Rule,
     work: Work,
+    online: Online | None,
     momentum: Momentum | None,
     moments: Adam | None,
     units: Units | None,
@@ -640,7 +713,10 @@ def backward(
     for layer in range(len(net.rows) - 1, -1, -1):
         V, inputs = matrix(net.weights, net, layer), net.sizes[layer]
         if net.rows[layer] > inputs + 1:
-            normalise_backward(V, scale, work, layer + 1, size)
+            if online is not None:
+                online_backward(V, scale, work, online, layer + 1, size)
+            else:
+                normalise_backward(V, scale, work, layer + 1, size)
         if size is None:
             for j in range(V.shape[1]):
                 row[0, j] = work.errors[layer + 1, 0, j]
@@ -800,7 +876,7 @@ def least(net: Net, units: Units, layer: int, clock: int) -> int:
 @jit
 def replace(
     net: Net,
-    rule: Rule,
+    online: Online | None,
     momentum: Momentum | None,
     moments: Adam | None,
     units: Units,
@@ -819,7 +895,12 @@ def replace(
         units.taken[layer, r] = True
         if units.age[layer, r] <= units.maturity:
             continue
-        reset_incoming(net, rule, units, layer, r, fresh, place)
+        reset_incoming(net, units, layer, r, fresh, place)
+        if online is not None:
+            online.mean[layer, r] = 0
+            online.variance[layer, r] = 1
+            online.product[layer, r] = 0
+            online.shift[layer, r] = 0
         reset_outgoing(net, units, layer, r)
         if momentum is not None:
             clear(net, momentum.buffer, layer, r)
@@ -837,9 +918,7 @@ def replace(
 
 
 @jit
-def reset_incoming(
-    net: Net, rule: Rule, units: Units, layer: int, r: int, fresh: Any, place: int
-) -> None:
+def reset_incoming(net: Net, units: Units, layer: int, r: int, fresh: Any, place: int) -> None:
     """Draw the incoming weights of unit r of hidden layer `layer` anew."""
     V, fan_in = matrix(net.weights, net, layer - 1), net.sizes[layer - 1]
     sums, columns = units.row_sums[layer - 1], units.column_sums[layer]
@@ -851,7 +930,7 @@ def reset_incoming(
         sums[i] += abs(V[i, r])
         columns[r] += abs(V[i, r])
     V[fan_in, r] = 0
-    if rule.norm:
+    if V.shape[0] > fan_in + 1:
         V[fan_in + 1, r] = 1 / net.scale[0]
         V[fan_in + 2, r] = 0
 
@@ -900,6 +979,7 @@ def after_step(
     net: Net,
     rule: Rule,
     work: Work,
+    online: Online | None,
     momentum: Momentum | None,
     moments: Adam | None,
     noise: Noise | None,
@@ -923,7 +1003,7 @@ def after_step(
         for layer in range(1, len(net.rows)):
             judge(net, work, units, layer, size)
         for layer in range(1, len(net.rows)):
-            replace(net, rule, momentum, moments, units, layer, clock)
+            replace(net, online, momentum, moments, units, layer, clock)
     if noise is not None:
         if not noise.first and not noise.lazy:
             pay_all(net, rule, noise, work)
@@ -943,6 +1023,7 @@ def run(
     net: Net,
     rule: Rule,
     work: Work,
+    online: Online | None,
     momentum: Momentum | None,
     moments: Adam | None,
     noise: Noise | None,
@@ -962,10 +1043,11 @@ def run(
         net: the network.
         rule: numbers.
         work: memory for batches of at least `batch`.
-        momentum: part, or None; likewise the next three.
-        moments: see `momentum`.
-        noise: see `momentum`.
-        units: see `momentum`.
+        online: part, or None; likewise the next four.
+        momentum: see `online`.
+        moments: see `online`.
+        noise: see `online`.
+        units: see `online`.
         draws: of dropout, uniform, one for each hidden unit of each example in the order of use.
         data: the examples.
         levels: value of each grey level if inputs are uint8, else None.
@@ -979,12 +1061,13 @@ def run(
         size = at_most(batch, n - t)
         for e in range(examples(size)):
             load(data, levels, t + e, work, e, inputs)
-        forward(net, rule, work, noise, size, None, 0)
+        again = draws is not None or (online is not None and size is not None)
+        forward(net, rule, work, noise, online, size, None, 0, learning and not again)
         say(net, work, size, out, t)
         if not learning:
             continue
-        if draws is not None:
-            at = forward(net, rule, work, noise, size, draws, at)
+        if again:
+            at = forward(net, rule, work, noise, online, size, draws, at, True)
         loss_gradient(rule, work, layers, outputs, targets, t, size)
-        backward(net, rule, work, momentum, moments, units, size)
-        after_step(net, rule, work, momentum, moments, noise, units, size)
+        backward(net, rule, work, online, momentum, moments, units, size)
+        after_step(net, rule, work, online, momentum, moments, noise, units, size)

@@ -3,7 +3,7 @@
 Layouts, for a network of L matrices and a batch of B examples:
 
 - A *matrix* holds the incoming weights of one layer as (inputs + 1, outputs): a row an input, then
-  the biases as a row whose input is always 1, and under layer normalisation two rows more, the
+  the biases as a row whose input is always 1, and under a normalisation two rows more, the
   gains and offsets. An input that is exactly 0 thus costs nothing. All matrices lie in one array.
 - Numbers of units lie in arrays (L + 1, ..., widest + 1), from the inputs (layer 0) to the outputs
   (layer L); the place after a layer's units is the input of the bias row, 1. Numbers of rows lie in
@@ -71,7 +71,8 @@ class Work(NamedTuple):
         slopes: derivative of the activation, likewise.
         errors: derivative of the loss by pre-activations, likewise.
         normal: normalised pre-activations, likewise.
-        spread: reciprocal standard deviation that normalised them, (L + 1, B).
+        roots: standard deviations of the units that normalised them online, likewise.
+        spread: reciprocal standard deviation, or magnitude, of a whole layer, (L + 1, B).
         listed: the rows of matrix l that matter to each example, int64, like `values`.
         lengths: how many these are, (L + 1, B).
         row: (4, widest + 1): a gradient, those of gains and offsets, changes of |weight|.
@@ -82,11 +83,32 @@ class Work(NamedTuple):
     slopes: Array
     errors: Array
     normal: Array
+    roots: Array
     spread: Array
     listed: Array
     lengths: Array
     row: Array
     draws: Array
+
+
+class Online(NamedTuple):
+    """Online Normalization: running statistics and controls of units, see its module.
+
+    Attributes:
+        forward: decay of the statistics.
+        backward: of the control.
+        mean: running mean.
+        variance: running variance.
+        product: control of the product with the normalised value.
+        shift: control of the mean.
+    """
+
+    forward: float
+    backward: float
+    mean: Array
+    variance: Array
+    product: Array
+    shift: Array
 
 
 class Momentum(NamedTuple):

@@ -13,7 +13,7 @@ from torch import Tensor
 from agents import seeding
 from agents.base import Array
 from agents.engines.kernel import ACTIVATIONS, UTILITIES, measure
-from agents.engines.layout import Adam, Momentum, Net, Noise, Rule, Units, Work
+from agents.engines.layout import Adam, Momentum, Net, Noise, Online, Rule, Units, Work
 from agents.engines.support import is_plain_sgd, method_of, total_decay
 from agents.learner import NetworkLearner
 from agents.methods.continual_backprop import ContinualBackprop
@@ -25,6 +25,7 @@ from agents.optimizers import ElementwiseAdam
 # Arrays that follow from the settings, and scratch.
 NOT_STATE = ("sizes", "rows", "starts", "bounds", "correct_mean", "correct_root", "taken")
 NEVER = 1 << 62
+RUNNING = ("mean", "variance", "product", "shift")  # of Online Normalization
 
 
 @dataclass(frozen=True)
@@ -33,6 +34,7 @@ class Parts:
 
     net: Net
     rule: Rule
+    online: Online | None
     momentum: Momentum | None
     moments: Adam | None
     noise: Noise | None
@@ -41,7 +43,7 @@ class Parts:
     def state(self) -> dict[str, Array]:
         """Return all that decides what comes next, by name; the kernel writes to these arrays."""
         found = {}
-        for part in (self.net, self.momentum, self.moments, self.noise, self.units):
+        for part in (self.net, self.online, self.momentum, self.moments, self.noise, self.units):
             for name, value in (part._asdict() if part else {}).items():
                 if isinstance(value, np.ndarray) and name not in NOT_STATE:
                     found[f"{type(part).__name__}.{name}"] = value
@@ -73,7 +75,8 @@ def take(learner: NetworkLearner, clock: int) -> Parts:
     noise = _noise(learner, net, lazy=plain and units is None)
     if units is not None:
         measure(net, units)
-    return Parts(net, rule, momentum, moments, noise, units)
+    online = _online(learner, net) if learner.module.spec.online_norm else None
+    return Parts(net, rule, online, momentum, moments, noise, units)
 
 
 def work(net: Net, batch: int) -> Work:
@@ -85,6 +88,7 @@ def work(net: Net, batch: int) -> Work:
         slopes=np.zeros(shape, dtype),
         errors=np.zeros(shape, dtype),
         normal=np.zeros(shape, dtype),
+        roots=np.zeros(shape, dtype),
         spread=np.zeros((layers, batch), dtype),
         listed=np.zeros(shape, np.int64),
         lengths=np.zeros((layers, batch), np.int64),
@@ -93,8 +97,8 @@ def work(net: Net, batch: int) -> Work:
     )
 
 
-def write_back(net: Net, learner: NetworkLearner) -> None:
-    """Write the parameters of `net` to the learner's module."""
+def write_back(net: Net, online: Online | None, learner: NetworkLearner) -> None:
+    """Write the parameters of `net` and running statistics to the learner's module."""
     module = _mlp(learner)
     with torch.no_grad():
         for layer, stored in enumerate(matrices(net, net.weights)):
@@ -105,6 +109,11 @@ def write_back(net: Net, learner: NetworkLearner) -> None:
             if len(values) > inputs + 1:
                 module.norms[layer].weight.copy_(values[inputs + 1])
                 module.norms[layer].bias.copy_(values[inputs + 2])
+            if online is not None and layer < len(module.norms):
+                for name in RUNNING:
+                    buffer = module.norms[layer].get_buffer(name)
+                    running = getattr(online, name)[layer + 1, : len(buffer)]
+                    buffer.copy_(torch.from_numpy(running))
 
 
 def matrices(net: Net, flat: Array) -> list[Array]:
@@ -119,7 +128,7 @@ def _net(learner: NetworkLearner, clock: int) -> Net:
     spec = learner.module.spec
     sizes = np.array([spec.inputs, *spec.hidden, spec.outputs])
     rows = sizes[:-1] + 1
-    rows[: len(spec.hidden)] += 2 * spec.layer_norm
+    rows[: len(spec.hidden)] += 2 * spec.normed
     flat = _gather(learner, lambda parameter: parameter.detach())
     return Net(
         sizes=sizes,
@@ -129,6 +138,17 @@ def _net(learner: NetworkLearner, clock: int) -> Net:
         scale=np.ones(1),
         clock=np.array([clock]),
     )
+
+
+def _online(learner: NetworkLearner, net: Net) -> Online:
+    norms = _mlp(learner).norms
+    forward, backward = learner.module.spec.online_norm or (0.0, 0.0)
+
+    def read(name: str) -> Array:
+        layers = {depth: norm.get_buffer(name).numpy() for depth, norm in enumerate(norms, start=1)}
+        return _of_units(net, net.weights.dtype, layers)
+
+    return Online(forward, backward, *map(read, RUNNING))
 
 
 def _momentum(learner: NetworkLearner, net: Net, decay: float) -> Momentum:

@@ -13,6 +13,7 @@ from agents.methods.equal_betas import EqualBetas
 from agents.methods.fresh import Fresh
 from agents.methods.l2 import L2
 from agents.methods.layer_norm import LayerNorm
+from agents.methods.online_norm import OnlineNorm
 from agents.methods.shrink_perturb import ShrinkPerturb
 from agents.networks.convnet import ConvNet
 from agents.networks.mlp import MLP
@@ -22,7 +23,8 @@ NETWORKS: dict[str, tuple[tuple[type, ...], str]] = {
     "fused": ((MLP,), "multilayer perceptrons"),
     "graph": ((MLP, ConvNet), "multilayer perceptrons and networks without batch normalisation"),
 }
-METHODS = (ContinualBackprop, Dropout, EqualBetas, Fresh, L2, LayerNorm, ShrinkPerturb)
+BOTH = (ContinualBackprop, Dropout, EqualBetas, Fresh, L2, LayerNorm, ShrinkPerturb)
+METHODS: dict[str, tuple[type, ...]] = {"fused": (*BOTH, OnlineNorm), "graph": BOTH}
 OPTIMIZERS = (torch.optim.SGD, torch.optim.Adam, ElementwiseAdam)
 SHRINKS_AT_MOST = 0.5
 GRAPH_DEVICE = "cuda"
@@ -78,7 +80,7 @@ def unknown(learner: Any, engine: str) -> str | None:
     if type(learner.module) not in networks:
         return f"the {engine} engine knows our {words} only, not {_name(learner.module)}"
     for method in learner.methods:
-        if type(method) not in METHODS:
+        if type(method) not in METHODS[engine]:
             return f"the {engine} engine does not know the method {_name(method)}"
     if type(learner.optimizer) not in OPTIMIZERS:
         return f"the {engine} engine does not know the optimizer {_name(learner.optimizer)}"

@@ -8,6 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from agents.network import Consumer, Head, HiddenLayer, Incoming
+from agents.networks.online_norm import OnlineNorm
 from agents.networks.parts import ACTIVATIONS, drop, empty, initialise
 from agents.networks.spec import NetworkSpec
 
@@ -32,8 +33,10 @@ class MLP(nn.Module):
         self.linears: Sequence[nn.Linear] = nn.ModuleList(  # type: ignore[assignment]
             empty(nn.Linear, a, b) for a, b in zip(sizes, sizes[1:], strict=False)
         )
-        self.norms: Sequence[nn.LayerNorm] = nn.ModuleList(  # type: ignore[assignment]
-            nn.LayerNorm(units) for units in spec.hidden if spec.layer_norm
+        self.norms: Sequence[nn.LayerNorm | OnlineNorm] = nn.ModuleList(  # type: ignore[assignment]
+            OnlineNorm(units, *spec.online_norm) if spec.online_norm else nn.LayerNorm(units)
+            for units in spec.hidden
+            if spec.normed
         )
         self._activation = ACTIVATIONS[spec.activation]
         self.dropout = dropout
@@ -64,7 +67,8 @@ class MLP(nn.Module):
 
     def hidden_layers(self) -> tuple[HiddenLayer, ...]:
         """Describe every hidden layer by parameter names."""
-        normed = self.spec.layer_norm
+        normed, online = self.spec.normed, self.spec.online_norm is not None
+        running = ("mean", "variance", "product", "shift")
         return tuple(
             HiddenLayer(
                 incoming=(
@@ -72,6 +76,7 @@ class MLP(nn.Module):
                         weight=f"linears.{i}.weight",
                         bias=f"linears.{i}.bias",
                         norm=(f"norms.{i}.weight", f"norms.{i}.bias") if normed else None,
+                        statistics=tuple(f"norms.{i}.{n}" for n in running) if online else None,
                     ),
                 ),
                 consumers=(Consumer(f"linears.{i + 1}.weight", f"linears.{i + 1}.bias"),),

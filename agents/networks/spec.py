@@ -24,6 +24,7 @@ class NetworkSpec:
         hidden: units of each hidden layer of a multilayer perceptron; () is a linear map.
         activation: a key of `ACTIVATIONS`.
         layer_norm: normalise pre-activations of every hidden layer.
+        online_norm: forward and backward decay of Online Normalization of them, or None.
         dropout_rate: probability of dropping a hidden unit in training.
         network: mlp, convnet, small_cnn or resnet18.
         image: shape (height, width, channels) of inputs that are images, or None.
@@ -40,6 +41,7 @@ class NetworkSpec:
     dropout_rate: float = 0.0
     network: str = "mlp"
     image: tuple[int, int, int] | None = None
+    online_norm: tuple[float, float] | None = None
 
     def __post_init__(self) -> None:
         """Refuse what cannot be built."""
@@ -48,13 +50,23 @@ class NetworkSpec:
         for units in self.hidden:
             checks.integer("hidden", units, 1)
         checks.one_of("activation", self.activation, ACTIVATIONS)
+        if self.online_norm is not None and self.layer_norm:
+            raise ValueError("agent: layer-norm and online-norm are not allowed together; give one")
         if self.network != "mlp":
             self._check_image_network()
 
     @property
     def two_modes(self) -> bool:
-        """Whether it has to predict in another pass than it trains in: with dropout."""
-        return self.dropout_rate > 0
+        """Whether it predicts in another pass than it trains in.
+
+        With dropout it has to, and with Online Normalization but for updates of one example.
+        """
+        return self.dropout_rate > 0 or self.online_norm is not None
+
+    @property
+    def normed(self) -> bool:
+        """Whether the units of a hidden layer are normalised together."""
+        return self.layer_norm or self.online_norm is not None
 
     @property
     def batch_norm(self) -> bool:
@@ -69,6 +81,10 @@ class NetworkSpec:
             raise ValueError(
                 f"hidden: {self.hidden!r} is not allowed with network {name!r}, whose sizes are "
                 "fixed; leave it out, or set network to 'mlp'"
+            )
+        if self.online_norm is not None:
+            raise ValueError(
+                f"network: {name!r} is not allowed with online-norm; set network to 'mlp'"
             )
         if name != "resnet18":
             return

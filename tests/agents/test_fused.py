@@ -15,6 +15,7 @@ from agents.methods.dropout import Dropout
 from agents.methods.fresh import Fresh
 from agents.methods.l2 import L2
 from agents.methods.layer_norm import LayerNorm
+from agents.methods.online_norm import OnlineNorm
 from agents.methods.shrink_perturb import ShrinkPerturb
 from agents.methods.utility import Utility
 from continual_envs.core import Chunk
@@ -108,6 +109,25 @@ def test_methods(methods, optimizer, batch):
     compare(METHODS[methods], batch=batch, **OPTIMIZERS[optimizer])
 
 
+ONLINE = {
+    "alone": lambda: [OnlineNorm()],
+    "fast": lambda: [OnlineNorm(forward_decay=0.9, backward_decay=0.5), L2(weight_decay=0.1)],
+    "dropout": lambda: [OnlineNorm(), Dropout(dropout_rate=0.1), L2(weight_decay=0.1)],
+}
+
+
+@pytest.mark.parametrize("batch", [None, 3])
+@pytest.mark.parametrize("optimizer", OPTIMIZERS)
+@pytest.mark.parametrize("methods", ONLINE)
+def test_online_normalization(methods, optimizer, batch):
+    """Over fewer updates: it lets rounding grow, in two runs of torch as much as in these."""
+    torch_learner, fused = compare(ONLINE[methods], 100, batch=batch, **OPTIMIZERS[optimizer])
+    parameters(fused)  # shows its statistics to the learner that it took over
+    for name, value in torch_learner.module.named_buffers():
+        mine = fused.learner.module.get_buffer(name)
+        np.testing.assert_allclose(mine, value, rtol=1e-10, atol=1e-10)
+
+
 def replacing(updates: int, batch: int | None = None, more: Any = list, **settings: Any) -> None:
     """The same units are replaced, at the same moments."""
     own = {key: settings.pop(key) for key in [*settings] if hasattr(ContinualBackprop(), key)}
@@ -148,6 +168,7 @@ def test_continual_backprop_replaces_the_same_units(utility, profile, optimizer)
         ({"profile": "code", "replacement_rate": 0.9, "maturity": 2}, list),
         ({"utility_decay": 0.0, "utility": "zero_contribution", "transfer_bias": True}, list),
         ({"utility": "adaptable_contribution"}, METHODS["layer-norm+l2"]),
+        ({"utility": "adaptable_contribution"}, ONLINE["dropout"]),
         ({"utility": "feature_by_input", "activation": "sigmoid"}, METHODS["dropout"]),
     ],
 )
