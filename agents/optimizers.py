@@ -80,26 +80,39 @@ class ElementwiseAdam(torch.optim.Optimizer):
         """Take one step along the gradients."""
         for group in self.param_groups:
             first, second = group["betas"]
-            for parameter in group["params"]:
-                if parameter.grad is None:
-                    continue
-                state = self.state[parameter]
-                if not state:
+            parameters = [one for one in group["params"] if one.grad is not None]
+            if not parameters:
+                continue
+            for parameter in parameters:
+                if not self.state[parameter]:
                     # Not "step": torch loads a slot of that name without moving it to the device.
                     for slot in ("steps", "exp_avg", "exp_avg_sq"):
-                        state[slot] = torch.zeros_like(parameter)
-                step, mean, square = state["steps"], state["exp_avg"], state["exp_avg_sq"]
-                step += 1
-                mean.lerp_(parameter.grad, 1 - first)
-                square.mul_(second).addcmul_(parameter.grad, parameter.grad, value=1 - second)
-                # mean / begun(first) over sqrt(square / begun(second)) + eps, but a division less.
-                begun = _begun(second, step)
-                root = (square * begun).sqrt_().add_(begun, alpha=group["eps"])
-                if first != second:
-                    mean = mean * (begun / _begun(first, step))
-                parameter.addcdiv_(mean, root, value=-group["lr"])
+                        self.state[parameter][slot] = torch.zeros_like(parameter)
+            gradients = [one.grad for one in parameters]
+            steps, means, squares = (
+                [self.state[one][slot] for one in parameters]
+                for slot in ("steps", "exp_avg", "exp_avg_sq")
+            )
+            # All tensors in one call, as torch's own optimizers do: half of the time is the calls.
+            torch._foreach_add_(steps, 1)
+            torch._foreach_lerp_(means, gradients, 1 - first)
+            torch._foreach_mul_(squares, second)
+            torch._foreach_addcmul_(squares, gradients, gradients, value=1 - second)
+            # mean / begun(first) over sqrt(square / begun(second)) + eps, but a division less.
+            begun = _begun(second, steps)
+            roots = torch._foreach_mul(squares, begun)
+            torch._foreach_sqrt_(roots)
+            torch._foreach_add_(roots, begun, alpha=group["eps"])
+            if first != second:
+                torch._foreach_div_(begun, _begun(first, steps))
+                means = list(torch._foreach_mul(means, begun))
+            torch._foreach_addcdiv_(parameters, means, roots, value=-group["lr"])
 
 
-def _begun(beta: float, steps: Tensor) -> Tensor:
+def _begun(beta: float, steps: list[Tensor]) -> list[Tensor]:
     """Return 1 - beta^steps, by exp: torch's power takes six times as long."""
-    return 1 - (steps * (math.log(beta) if beta else -math.inf)).exp_()
+    begun = torch._foreach_mul(steps, math.log(beta) if beta else -math.inf)
+    torch._foreach_exp_(begun)
+    torch._foreach_neg_(begun)
+    torch._foreach_add_(begun, 1)
+    return list(begun)

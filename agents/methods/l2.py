@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
+import torch
 from torch import Tensor
 
 from agents.batch import Batch
@@ -42,6 +43,7 @@ class L2:
 
 def add_decay(parameters: Iterable[Tensor], weight_decay: float) -> None:
     """Add weight_decay * theta to each gradient in place, where there is one."""
-    for parameter in parameters:
-        if parameter.grad is not None:
-            parameter.grad.add_(parameter, alpha=weight_decay)
+    pairs = [(one.grad, one) for one in parameters if one.grad is not None]
+    if pairs:
+        gradients, moved = map(list, zip(*pairs, strict=True))
+        torch._foreach_add_(gradients, moved, alpha=weight_decay)

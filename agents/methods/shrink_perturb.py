@@ -59,8 +59,8 @@ class ShrinkPerturb:
     def after_step(self, batch: Batch) -> None:
         """Add the noise."""
         if self.noise_std:
-            for parameter, noise in zip(self._network.params.values(), self._noise(), strict=True):
-                parameter.add_(noise, alpha=self.noise_std)
+            parameters = list(self._network.params.values())
+            torch._foreach_add_(parameters, self._noise(), alpha=self.noise_std)
 
     def state_dict(self) -> dict[str, Any]:
         """Return the generators."""
