@@ -6,8 +6,8 @@ from typing import Any
 
 from agents.engines.support import captures, supports
 
-# Examples an update. At 32 the engine gains a fifth to a half, by the processor, and only where most
-# inputs are 0; at 64 matrix products may win (benchmarks/scaling.py).
+# Examples an update. At 32 the engine gains a fifth or a half, by the processor, and only where
+# most inputs are 0; at 64 matrix products may win (benchmarks/scaling.py).
 FASTER_UP_TO = 16
 
 

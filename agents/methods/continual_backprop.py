@@ -7,13 +7,14 @@ Algorithm 1, and its published code. Where they differ `profile` chooses: `Conti
 from __future__ import annotations
 
 from dataclasses import fields
-from typing import Any, Literal, NamedTuple, get_args
+from typing import Any, Literal, get_args
 
 import torch
 from torch import Tensor
 
 from agents import seeding
 from agents.batch import Batch
+from agents.methods.chances import Chances
 from agents.methods.utility import (
     UnitState,
     Utility,
@@ -29,21 +30,6 @@ from continual_envs import checks
 
 # Counters that tell the draws of one update apart.
 FRESH, CHANCE, RANDOM_UTILITY = 0, 1, 2
-AHEAD = 128  # updates whose chances are drawn at once
-
-
-class Ahead(NamedTuple):
-    """Chances of AHEAD updates.
-
-    Attributes:
-        block: which updates.
-        chances: draws from [0, 1), float64 (*lead, AHEAD, layers).
-        hits: whether one of an update's would replace a unit if all were mature.
-    """
-
-    block: int
-    chances: Tensor
-    hits: list[bool]
 
 
 class ContinualBackprop:
@@ -116,7 +102,6 @@ class ContinualBackprop:
         # Never back to 0: a restarted network must not see the same draws again. A tensor, since a
         # captured step must count too.
         self._updates = torch.zeros((), dtype=torch.int64)
-        self._ahead: Ahead | None = None
 
     def wrap_optimizer(self, optimizer: torch.optim.Optimizer) -> torch.optim.Optimizer:
         """Give Adam a step count of its own for every element, as the published code has."""
@@ -141,7 +126,7 @@ class ContinualBackprop:
                 "transfer_bias: True is not allowed in a network of padded or normalised "
                 "convolutions; give false"
             )
-        self._network, self._ahead = network, None
+        self._network = network
         self._keys = torch.stack(
             [seeding.key(seed, seeding.Purpose.METHOD) for seed in network.seeds()]
         ).reshape(network.lead)
@@ -149,6 +134,9 @@ class ContinualBackprop:
         device = next(iter(network.params.values())).device
         self._keys = self._keys.to(device)
         self._updates = self._updates.to(device, copy=True)
+        units = torch.tensor([state.age.shape[-1] for state in self._units], dtype=torch.float64)
+        highest = (self.replacement_rate * units).to(device)  # as in `_due`
+        self._drawn = Chances(self._keys, CHANCE, highest)
 
     def after_step(self, batch: Batch) -> None:
         """Age, judge and replace units of every hidden layer."""
@@ -246,31 +234,14 @@ class ContinualBackprop:
         """Return False if this update's chances miss even the quota of layers all mature."""
         if self._network.captured or self.replacement == "counter":
             return True
-        ahead, place = self._drawn_ahead()
-        return ahead.hits[place]
+        return self._drawn.may_hit(int(self._updates))
 
     def _chances(self) -> Tensor:
         """Return this update's draw from [0, 1) for each layer, float64 (*lead, layers)."""
         if self._network.captured:
             depth = torch.arange(len(self._units), device=self._keys.device)
             return seeding.uniform(self._keys[..., None], (CHANCE, depth, self._updates), ())
-        ahead, place = self._drawn_ahead()
-        return ahead.chances[..., place, :]
-
-    def _drawn_ahead(self) -> tuple[Ahead, int]:
-        """Return the draws of many updates, which take as long as those of one, and its place."""
-        block, place = divmod(int(self._updates), AHEAD)
-        if self._ahead is None or self._ahead.block != block:
-            depth = torch.arange(len(self._units), device=self._keys.device)
-            updates = torch.arange(block * AHEAD, (block + 1) * AHEAD, device=depth.device)
-            counters = (CHANCE, depth, updates[:, None])
-            chances = seeding.uniform(self._keys[..., None, None], counters, ())
-            units = [state.age.shape[-1] for state in self._units]
-            most = self.replacement_rate * torch.tensor(units, dtype=torch.float64)  # as in `_due`
-            hits = chances < most.to(depth.device)
-            hits = hits.movedim(-2, 0).reshape(AHEAD, -1).any(-1)
-            self._ahead = Ahead(block, chances, hits.tolist())
-        return self._ahead, place
+        return self._drawn.of(int(self._updates))
 
     def _ranked(self, state: UnitState, depth: int) -> Tensor:
         """Return what the units are ranked by, (*lead, units)."""
