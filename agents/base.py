@@ -86,7 +86,7 @@ class Checkpointable(Protocol):
         """Return everything that decides what comes next."""
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Continue from `state`."""
+        """Continue from `state`; tensors read from a file are on the CPU."""
 
 
 @dataclass(frozen=True)

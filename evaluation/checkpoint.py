@@ -34,8 +34,10 @@ def save(state: dict[str, Any], path: Path) -> None:
     os.replace(beside, path)
 
 
-def load(path: Path, device: str = "cpu") -> dict[str, Any]:
-    """Read a checkpoint.
+def load(path: Path) -> dict[str, Any]:
+    """Read a checkpoint; its tensors are on the CPU, from where agents move them.
+
+    An optimizer of torch's would leave its count of steps on a GPU, and wait for it at every step.
 
     Raises:
         ValueError: it is damaged; one line names the file.
@@ -45,7 +47,7 @@ def load(path: Path, device: str = "cpu") -> dict[str, Any]:
         with zipfile.ZipFile(content) as archive:
             flipped = archive.testzip()  # torch does not compare the checksums
         content.seek(0)
-        decoded = _decode(torch.load(content, map_location=device, weights_only=True))
+        decoded = _decode(torch.load(content, map_location="cpu", weights_only=True))
         if isinstance(decoded, dict) and flipped is None:
             return decoded
         cause = "not a dict" if flipped is None else flipped

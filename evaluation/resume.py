@@ -41,7 +41,7 @@ def resumable(config: RunConfig, folder: Path) -> dict[str, Any] | None:
     path = folder / "checkpoint.pt"
     if not path.exists():
         return None
-    state = checkpoint.load(path, config.device)
+    state = checkpoint.load(path)
     if not _has(state, identity):
         raise ValueError(f"{path}: belongs to another run; remove the run folder to start over")
     if not {"best", "watch"} & state["life"].keys():

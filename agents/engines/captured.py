@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import gc
 import math
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any, Protocol
@@ -97,11 +98,12 @@ class CapturedUpdate:
 
     def _record(self) -> Recording:
         """Record an update without making it."""
-        graph = torch.cuda.CUDAGraph()
-        for generator in self._generators():
-            graph.register_generator_state(generator)
-        with torch.cuda.device(self._device), torch.cuda.graph(graph):
-            self._step(self._batch)
+        with torch.cuda.device(self._device), _uncollected():
+            graph, stream = torch.cuda.CUDAGraph(), torch.cuda.Stream(self._device)  # type: ignore[no-untyped-call]
+            for generator in self._generators():
+                graph.register_generator_state(generator)
+            with torch.cuda.graph(graph, stream=stream):
+                self._step(self._batch)
         return graph
 
     def _step(self, n: int) -> None:
@@ -146,6 +148,19 @@ class CapturedUpdate:
         """Return what an update draws from by state; only a single network does."""
         own = [g for method in self.stack.methods for g in getattr(method, "_generators", [])]
         return [*own, self._module.dropout] if self._two_modes else own
+
+
+@contextlib.contextmanager
+def _uncollected() -> Iterator[None]:
+    """Keep the garbage collector out: a recording of before that it frees would end a capture."""
+    gc.collect()
+    enabled = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if enabled:
+            gc.enable()
 
 
 @contextlib.contextmanager

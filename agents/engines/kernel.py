@@ -519,78 +519,92 @@ def online_backward(
 
 
 @jit
-def pull_back(
-    V: Array, i: int, scale: Any, slopes: Array, errors: Array, layer: int, size: int | None
-) -> None:
-    """Set the derivative of the loss by the pre-activations of unit i of layer `layer`."""
+def pull_back(V: Array, inputs: int, work: Work, layer: int, size: int | None, scale: Any) -> None:
+    """Set the derivative of the loss by the pre-activations of layer `layer`, which V leads from.
+
+    Nothing reads those of the inputs, layer 0, so that they are left out.
+    """
+    if layer == 0:
+        return
+    slopes, errors = work.slopes, work.errors
     for e in range(examples(size)):
-        derivative = slopes[layer, e, i]
-        if derivative != 0:
-            derivative *= scale * dot(V, i, errors, layer + 1, e)
-        errors[layer, e, i] = derivative
+        for j in range(inputs):
+            errors[layer, e, j] = 0
+        for k in range(work.lengths[layer, e] - 1):  # the last row is the biases
+            i = work.listed[layer, e, k]
+            errors[layer, e, i] = slopes[layer, e, i] * scale * dot(V, i, errors, layer + 1, e)
 
 
 @jit
-def gradient(
-    values: Array, i: int, errors: Array, layer: int, size: int | None, row: Array, places: int
-) -> Any:
-    """Return c such that the gradient of row i of matrix `layer` is c times row[0].
+def sum_up(work: Work, sums: Array, layer: int, size: int) -> None:
+    """Sum the gradient of matrix `layer` over a batch, by the rows of one example at a time."""
+    above = work.errors[layer + 1]
+    for e in range(size):
+        for k in range(work.lengths[layer, e]):
+            i = work.listed[layer, e, k]
+            x = work.values[layer, e, i]
+            if x != 0:
+                add(sums, i, above, e, x)
+                work.touched[i] = True
 
-    For a batch of one, row[0] is what the loss's derivative is; else it is written here.
+
+@jit
+def gradient(work: Work, sums: Array, layer: int, i: int, size: int | None) -> Any:
+    """Return c such that the gradient of row i of matrix `layer` is c times row 0 of `work.row`.
+
+    For a batch of one that is what the loss's derivative is; else the sum is moved there.
     """
+    one, nil = work.row.dtype.type(1), work.row.dtype.type(0)
     if size is None:
-        return values[layer, 0, i]
-    found = values.dtype.type(0)
-    for e in range(examples(size)):
-        x = values[layer, e, i]
-        if x == 0:
-            continue
-        if found == 0:
-            for j in range(places):
-                row[0, j] = x * errors[layer + 1, e, j]
-        else:
-            for j in range(places):
-                row[0, j] += x * errors[layer + 1, e, j]
-        found = values.dtype.type(1)
-    return found
+        return work.values[layer, 0, i]
+    if not work.touched[i]:
+        return nil
+    work.touched[i] = False
+    for j in range(sums.shape[1]):
+        work.row[0, j] = sums[i, j]
+        sums[i, j] = nil
+    return one
 
 
 @jit
 def sgd(
-    V: Array,
-    inputs: int,
-    work: Work,
-    layer: int,
-    size: int | None,
-    scale: Any,
-    rate: Any,
-    row_sums: Array | None,
+    V: Array, inputs: int, work: Work, layer: int, scale: Any, rate: Any, row_sums: Array | None
 ) -> None:
-    """Pull the derivative back through V and take a step of plain SGD on the rows that matter."""
+    """Pull the derivative back through V and take a step of plain SGD on the rows that matter.
+
+    For a batch of one, whose derivative is in row 0 of `work.row`.
+    """
     values, slopes, errors, row = work.values, work.slopes, work.errors, work.row
-    count = work.lengths[layer, 0] if size is None else inputs + 1
-    for e in range(examples(size)):
-        for j in range(inputs):
-            errors[layer, e, j] = 0
-    for k in range(count):
-        i = work.listed[layer, 0, k] if size is None else k
-        if size is None and row_sums is None:
-            x, slope = values[layer, 0, i], slopes[layer, 0, i]
+    for j in range(inputs):
+        errors[layer, 0, j] = 0
+    for k in range(work.lengths[layer, 0]):
+        i = work.listed[layer, 0, k]
+        x, slope = values[layer, 0, i], slopes[layer, 0, i]
+        if row_sums is None:
             if slope != 0:
                 errors[layer, 0, i] = scale * slope * dot_and_add(V, i, row, -rate * x)
             else:
                 add(V, i, row, 0, -rate * x)
             continue
-        pull_back(V, i, scale, slopes, errors, layer, size)
-        c = gradient(values, i, errors, layer, size, row, V.shape[1])
-        if c == 0:
-            continue
-        if row_sums is not None and i < inputs:  # biases are no part of the magnitudes
-            row_sums[layer, i] = add_measured(V, i, row, 0, -rate * c, row, 3)
-        else:
-            add(V, i, row, 0, -rate * c)
-    for k in range(inputs + 1, V.shape[0]):
-        add(V, k, row, k - inputs, -rate)
+        if slope != 0:
+            errors[layer, 0, i] = scale * slope * dot(V, i, errors, layer + 1, 0)
+        if x != 0 and i < inputs:  # biases are no part of the magnitudes
+            row_sums[layer, i] = add_measured(V, i, row, 0, -rate * x, row, 3)
+        elif x != 0:
+            add(V, i, row, 0, -rate * x)
+
+
+@jit
+def sgd_batch(
+    V: Array, inputs: int, work: Work, layer: int, size: int, scale: Any, rate: Any
+) -> None:
+    """Do as `sgd` for a batch, by the rows of one example at a time."""
+    pull_back(V, inputs, work, layer, size, scale)
+    above = work.errors[layer + 1]
+    for e in range(size):
+        for k in range(work.lengths[layer, e]):
+            i = work.listed[layer, e, k]
+            add(V, i, above, e, -rate * work.values[layer, e, i])
 
 
 @jit
@@ -621,16 +635,13 @@ def sgd_momentum(
 ) -> None:
     """As `sgd`, with momentum, which moves every row."""
     one, factor, row = V.dtype.type(1), V.dtype.type(part.momentum), work.row
-    values, slopes, errors, last, step = (
-        work.values,
-        work.slopes,
-        work.errors,
-        part.last,
-        part.steps[0],
-    )
+    last, step = part.last, part.steps[0]
+    pull_back(V, inputs, work, layer, size, one)
+    sums = work.sums[: V.size].reshape(V.shape)
+    if size is not None:
+        sum_up(work, sums, layer, size)
     for i in range(inputs + 1):
-        pull_back(V, i, one, slopes, errors, layer, size)
-        c = gradient(values, i, errors, layer, size, row, V.shape[1])
+        c = gradient(work, sums, layer, i, size)
         missed = stale(c, last, layer, i, step, part.patience, decay)
         if missed < 0:
             continue
@@ -657,11 +668,14 @@ def adam(
 ) -> None:
     """As `sgd`, with Adam, which moves every row."""
     one, first, second = V.dtype.type(1), V.dtype.type(part.first), V.dtype.type(part.second)
-    values, slopes, errors, row = work.values, work.slopes, work.errors, work.row
-    last, step, means, roots = part.last, part.steps[0], part.correct_mean, part.correct_root
+    last, step, row = part.last, part.steps[0], work.row
+    means, roots = part.correct_mean, part.correct_root
+    pull_back(V, inputs, work, layer, size, one)
+    sums = work.sums[: V.size].reshape(V.shape)
+    if size is not None:
+        sum_up(work, sums, layer, size)
     for i in range(inputs + 1):
-        pull_back(V, i, one, slopes, errors, layer, size)
-        c = gradient(values, i, errors, layer, size, row, V.shape[1])
+        c = gradient(work, sums, layer, i, size)
         missed = stale(c, last, layer, i, step, part.patience, decay)
         if missed < 0:
             continue
@@ -726,13 +740,18 @@ def backward(
         elif momentum is not None:
             buffer = matrix(momentum.buffer, net, layer)
             sgd_momentum(V, inputs, work, layer, size, rate, decay, momentum, buffer)
-        elif units is not None:
-            sgd(V, inputs, work, layer, size, scale, rate, units.row_sums)
-            for j in range(V.shape[1]):
-                units.column_sums[layer + 1, j] += row[3, j]
-                row[3, j] = 0
         else:
-            sgd(V, inputs, work, layer, size, scale, rate, None)
+            if size is not None:
+                sgd_batch(V, inputs, work, layer, size, scale, rate)
+            elif units is not None:
+                sgd(V, inputs, work, layer, scale, rate, units.row_sums)
+                for j in range(V.shape[1]):
+                    units.column_sums[layer + 1, j] += row[3, j]
+                    row[3, j] = 0
+            else:
+                sgd(V, inputs, work, layer, scale, rate, None)
+            for k in range(inputs + 1, V.shape[0]):
+                add(V, k, row, k - inputs, -rate)
 
 
 # --- noise
@@ -996,7 +1015,8 @@ def after_step(
         if noise.first and not noise.lazy:
             pay_all(net, rule, noise, work)
     if units is not None:
-        if momentum is not None or moments is not None or noise is not None:
+        others = momentum is not None or moments is not None or noise is not None
+        if others or size is not None:
             measure(net, units)
         elif absorbed or net.clock[0] % SUM_AGAIN == 0:
             measure(net, units)

@@ -72,11 +72,13 @@ class Work(NamedTuple):
         errors: derivative of the loss by pre-activations, likewise.
         normal: normalised pre-activations, likewise.
         roots: standard deviations of the units that normalised them online, likewise.
-        spread: reciprocal standard deviation, or magnitude, of a whole layer, (L + 1, B).
+        spread: reciprocal of the standard deviation, or magnitude, of a whole layer, (L + 1, B).
         listed: the rows of matrix l that matter to each example, int64, like `values`.
         lengths: how many these are, (L + 1, B).
         row: (4, widest + 1): a gradient, those of gains and offsets, changes of |weight|.
         draws: normal draws, float32 (widest + 1,).
+        sums: a matrix's gradient summed over a batch, as long as the largest; 0 between updates.
+        touched: which of its rows are not 0, bool (most rows,).
     """
 
     values: Array
@@ -89,6 +91,8 @@ class Work(NamedTuple):
     lengths: Array
     row: Array
     draws: Array
+    sums: Array
+    touched: Array
 
 
 class Online(NamedTuple):

@@ -94,6 +94,8 @@ def work(net: Net, batch: int) -> Work:
         lengths=np.zeros((layers, batch), np.int64),
         row=np.zeros((4, widest), dtype),
         draws=np.zeros(widest + 1, np.float32),
+        sums=np.zeros(np.diff(net.starts).max(), dtype),
+        touched=np.zeros(net.rows.max(), np.bool_),
     )
 
 

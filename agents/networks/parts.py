@@ -112,7 +112,7 @@ def initialise(
 
 
 def empty(kind: type[Layer], *sizes: Any, **settings: Any) -> Layer:
-    """Return a layer of torch's without initial values: torch would draw them globally.
+    """Return a linear map or convolution without initial values: torch would draw them globally.
 
     As `torch.nn.utils.skip_init`, which takes a third of a second the first time.
     """

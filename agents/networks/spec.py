@@ -65,7 +65,7 @@ class NetworkSpec:
 
     @property
     def normed(self) -> bool:
-        """Whether the units of a hidden layer are normalised together."""
+        """Whether the units of a hidden layer are normalised or scaled together."""
         return self.layer_norm or self.online_norm is not None
 
     @property

@@ -128,6 +128,22 @@ def test_online_normalization(methods, optimizer, batch):
         np.testing.assert_allclose(mine, value, rtol=1e-10, atol=1e-10)
 
 
+def test_online_normalization_predicts_without_a_trace_and_updates_on_more_than_asked_for():
+    torch_learner, fused = float64([OnlineNorm()]), FusedLearner(float64([OnlineNorm()]))
+    chunk = stream(60)
+    shown = chunk.examples()
+    for start in range(0, 60, 4):  # one example, then three where the batch has one
+        for span in (slice(start, start + 1), slice(start + 1, start + 4)):
+            said = fused.predict(shown[span])
+            want = torch_learner.predict(shown[span])
+            np.testing.assert_allclose(said, want, rtol=1e-12, atol=1e-12)
+            assert np.array_equal(fused.predict(shown[span]), said)
+            want = torch_learner.update(shown[span], chunk.targets[span])
+            got = fused.update(shown[span], chunk.targets[span])
+            np.testing.assert_allclose(got, want, rtol=1e-12, atol=1e-12)
+            np.testing.assert_allclose(got, said, rtol=1e-12, atol=1e-12)
+
+
 def replacing(updates: int, batch: int | None = None, more: Any = list, **settings: Any) -> None:
     """The same units are replaced, at the same moments."""
     own = {key: settings.pop(key) for key in [*settings] if hasattr(ContinualBackprop(), key)}

@@ -30,6 +30,8 @@ OWING: dict[str, dict[str, Any]] = {
     "adam": {},
     "adam+fresh+dropout+shrink-perturb+continual-backprop": {},
     "l2+continual-backprop+layer-norm": {"l2.weight_decay": 2.0},
+    "online-norm": {},
+    "adam+fresh+dropout+online-norm+continual-backprop": {},
 }
 
 

@@ -128,7 +128,7 @@ def test_starting_over_clears_everything():
 
 
 @pytest.mark.parametrize("name", ["forward_decay", "backward_decay"])
-@pytest.mark.parametrize("value", [-0.1, 1, float("nan"), "much"])
+@pytest.mark.parametrize("value", [0, 1, float("nan"), "much"])
 def test_bad_decays_are_refused(name, value):
     with pytest.raises(ValueError, match=name):
         Method(**{name: value})

@@ -50,10 +50,17 @@ def test_how_much_is_taken_at_a_time_changes_nothing(
     assert live(cell("shrink-perturb", **more), tmp_path / "few") == want
 
 
-@pytest.mark.parametrize(("size", "engine"), [(16, "fused"), (32, "torch")])
-def test_auto_leaves_large_batches_to_matrix_products(size: int, engine: str) -> None:
-    config = configure("PermutedDigits-v0", "backprop", problem_settings={"batch_size": size})[0]
-    assert Life(config).engine == engine
+@pytest.mark.parametrize(
+    ("size", "width", "engine"),
+    [(64, 100, "fused"), (65, 100, "torch"), (3, 1000, "fused"), (4, 1000, "torch")],
+)
+def test_auto_leaves_large_batches_to_matrix_products(size: int, width: int, engine: str) -> None:
+    def chosen(**more: Any) -> str:
+        return Life(configure("PermutedDigits-v0", "backprop", **more)[0]).engine
+
+    batches = {"batch_size": size}
+    assert chosen(settings={"hidden": [width, width]}, problem_settings=batches) == engine
+    assert chosen(settings={"hidden": [2000, 2000]}) == "fused"
 
 
 def test_auto_is_fused_where_it_can_be_and_says_so(tmp_path: Path) -> None:

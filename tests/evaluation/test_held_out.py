@@ -302,7 +302,7 @@ def test_an_engine_that_cannot_go_back_is_refused(engine: str) -> None:
 def test_a_checkpoint_of_an_older_version_is_refused_in_one_line(tmp_path: Path) -> None:
     config = image_cell("ProceduralPairs-v0", tasks=1)
     run_one(config, tmp_path)
-    state = checkpoint.load(tmp_path / "checkpoint.pt", "cpu")
+    state = checkpoint.load(tmp_path / "checkpoint.pt")
     del state["life"]["best"]
     checkpoint.save(state, tmp_path / "checkpoint.pt")
     with pytest.raises(ValueError, match="of an older version, [^\n]+$"):
