@@ -77,6 +77,10 @@ def factory(name: str) -> Factory:
         from agents.composition import Composition
 
         for part in name.split("+"):
+            if part in plugins() or ":" in part:
+                raise ValueError(
+                    f"agent: {part!r} is a plugin, which joins no other; give it alone"
+                )
             checks.one_of("agent", part, (*BASES, *METHODS, *ALIASES))
         return Composition(resolve(name).split("+"))
     installed = plugins()
@@ -95,6 +99,13 @@ def factory(name: str) -> Factory:
         raise ValueError(f"agent: {name!r} ({target}) is not callable; give a factory")
     result: Factory = loaded
     return result
+
+
+def method_name(method: Any) -> str:
+    """Return what a method of ours is called in an agent's name, or of another's its class."""
+    kind = type(method)
+    target = f"{kind.__module__}:{kind.__name__}"
+    return next((name for name, one in METHODS.items() if one == target), kind.__name__)
 
 
 def parameters(name: str) -> dict[str, inspect.Parameter]:
@@ -156,4 +167,10 @@ def make(
     """
     settings = canonical(name, settings)
     build = factory(name)
-    return build(observation_space, action_space, seed=seed, device=device, **settings)
+    given = {"seed": checks.integer("seed", seed), "device": device, **settings}
+    try:
+        inspect.signature(build).bind(observation_space, action_space, **given)
+    except TypeError as error:
+        wanted = "factory(observation_space, action_space, *, seed, device, **settings)"
+        raise ValueError(f"agent: {name} cannot be called as {wanted}: {error}") from None
+    return build(observation_space, action_space, **given)

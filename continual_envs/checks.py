@@ -7,6 +7,9 @@ import math
 from collections.abc import Iterable
 from typing import Any
 
+# What others call a setting of ours, where the letters would lead elsewhere.
+SYNONYMS = {"lr": "step_size", "learning_rate": "step_size", "alpha": "step_size"}
+
 
 def one_of(field: str, value: Any, allowed: Iterable[str]) -> Any:
     """Return `value` if it is among `allowed`, else raise a ValueError that names the nearest."""
@@ -18,7 +21,10 @@ def one_of(field: str, value: Any, allowed: Iterable[str]) -> Any:
 
 def nearest(value: Any, names: Iterable[str]) -> str:
     """Return `"; nearest: NAME"`, or nothing when no name is close to `value`."""
-    close = difflib.get_close_matches(str(value), list(names), n=1, cutoff=0.5)
+    names = list(names)
+    if SYNONYMS.get(str(value)) in names:
+        return f"; nearest: {SYNONYMS[str(value)]}"
+    close = difflib.get_close_matches(str(value), names, n=1, cutoff=0.5)
     return f"; nearest: {close[0]}" if close else ""
 
 

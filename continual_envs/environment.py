@@ -246,7 +246,10 @@ def _resolve(stream: str | type[Stream]) -> type[Stream]:
     if not isinstance(stream, str):
         return stream
     module, _, name = stream.partition(":")
-    resolved: type[Stream] = getattr(importlib.import_module(module), name)
+    try:
+        resolved: type[Stream] = getattr(importlib.import_module(module), name)
+    except (AttributeError, ImportError, ValueError) as error:
+        raise ValueError(f"stream: {stream!r} cannot be loaded: {error}") from error
     return resolved
 
 

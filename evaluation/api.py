@@ -57,6 +57,8 @@ def run(
         ValueError: bad input; nothing has been written.
         RuntimeError: a run failed.
     """
+    if isinstance(seeds, int):
+        raise ValueError(f"seeds: {seeds} is not allowed; give a list like [{seeds}]")
     configs = configure(
         problem,
         agent,
@@ -158,12 +160,21 @@ def check_writable(field: str, folder: Path) -> None:
         raise ValueError(f"{field}: {folder} cannot be written ({cause})") from None
 
 
-def check_writable_file(field: str, file: Path) -> None:
+def check_writable_file(field: str, file: Path, suffix: str) -> None:
     """Refuse a file that cannot be written, without making it.
 
+    Args:
+        field: what complaints call it.
+        file: what is to be written, in place of what is there.
+        suffix: that its name must have, lest another kind of file be written over.
+
     Raises:
-        ValueError: it is a folder, or nothing can be written there.
+        ValueError: it is a folder, has another suffix, or nothing can be written there.
     """
     if file.is_dir():
         raise ValueError(f"{field}: {file} is a folder; give a file")
+    if file.suffix != suffix:
+        raise ValueError(
+            f"{field}: {str(file)!r} is not allowed; give a name that ends in {suffix}"
+        )
     check_writable(field, file.parent)

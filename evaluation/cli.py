@@ -23,6 +23,8 @@ class Parser(argparse.ArgumentParser):
 
     def error(self, message: str) -> NoReturn:
         """Print the complaint."""
+        if "required: PROBLEM" in message:
+            message += "; PROBLEM comes before --set and --problem-set, which take all that follows"
         self.exit(2, f"{self.prog}: {' '.join(message.split())}\n")
 
 
@@ -40,11 +42,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         if given and not given[0].startswith("-"):
             checks.one_of("command", given[0], commands)
-        parsed, unknown = parser.parse_known_args(given)
-        if unknown:
-            options = list(parsed.parser._option_string_actions)
-            hint = f"{', '.join(options)}{checks.nearest(unknown[0], options)}"
-            raise ValueError(f"option: {unknown[0]!r} is not one of {hint}")
+            _check_options(commands[given[0]], given[1:])
+        parsed, more = parser.parse_known_args(given)
+        if more:
+            checks.one_of("option", more[-1], commands[given[0]]._option_string_actions)
+            raise ValueError(f"option: {more[-1]} stands behind --; give it before")
         code: int = parsed.action(parsed)
         sys.stdout.flush()
         return code
@@ -66,15 +68,32 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return 130
 
 
-def build_parser() -> tuple[argparse.ArgumentParser, list[str]]:
-    """Return the parser and the names of all commands."""
+def _check_options(parser: argparse.ArgumentParser, given: Sequence[str]) -> None:
+    """Refuse options that a command does not have, before it misses others, and those given twice.
+
+    Raises:
+        ValueError: one line names the option.
+    """
+    known, seen = parser._option_string_actions, set()
+    for text in given:
+        option = text.partition("=")[0]
+        if not option.startswith("--") or option == "--":
+            continue
+        checks.one_of("option", option, known)
+        if option in seen and not isinstance(known[option], argparse._ExtendAction):
+            raise ValueError(f"option: {option} is given twice; give it once")
+        seen.add(option)
+
+
+def build_parser() -> tuple[argparse.ArgumentParser, dict[str, argparse.ArgumentParser]]:
+    """Return the parser and those of all commands by name."""
     parser = Parser(prog="continual-envs", description="Measure loss of plasticity.")
     parser.add_argument("--version", action="version", version=f"%(prog)s {__version__}")
     subparsers = parser.add_subparsers(metavar="COMMAND", required=True, parser_class=Parser)
 
     def command(name: str, action: Callable[[Any], int], help: str) -> argparse.ArgumentParser:
         added = subparsers.add_parser(name, help=help, description=help, allow_abbrev=False)
-        added.set_defaults(action=action, parser=added)
+        added.set_defaults(action=action)
         return added
 
     sub = command("list", _list, "Show what can be named.")
@@ -125,7 +144,7 @@ def build_parser() -> tuple[argparse.ArgumentParser, list[str]]:
     sub.add_argument("name", metavar="NAME")
     sub = command("check-problem", _check_problem, "Check that a problem keeps the contract.")
     sub.add_argument("id", metavar="ID")
-    return parser, list(subparsers.choices)
+    return parser, dict(subparsers.choices)
 
 
 def _add_execution(parser: argparse.ArgumentParser) -> None:
@@ -219,7 +238,7 @@ def _report(parsed: argparse.Namespace) -> int:
     from evaluation.api import check_writable_file
     from evaluation.report import report
 
-    check_writable_file("out", Path(parsed.out))
+    check_writable_file("out", Path(parsed.out), ".html")
     print(report(parsed.dirs, parsed.out, beside=parsed.beside))
     return 0
 
@@ -240,7 +259,7 @@ def _export(parsed: argparse.Namespace) -> int:
     from evaluation.api import check_writable_file
     from evaluation.export import export
 
-    check_writable_file("out", Path(parsed.out))
+    check_writable_file("out", Path(parsed.out), ".csv")
     print(export(parsed.dirs, parsed.out))
     return 0
 

@@ -102,6 +102,8 @@ def configure(
     expanded = expand(known, chosen.problem, dict(problem_settings or {}), f"setting of {problem}")
     agent_known = registry.parameters(agent)
     _check_published(preset, agent, chosen)
+    if not is_control(problem) and any(part in registry.ALGORITHMS for part in agent.split("+")):
+        raise ValueError(owns_loop(agent, problem))  # before a data set is looked for
     given = registry.canonical(agent, dict(settings or {}))
     usual = presets.agent_settings(chosen, agent, agent_known)
     agent_expanded = expand(agent_known, usual, given, f"setting of {agent}")
@@ -125,6 +127,15 @@ def configure(
         )
         for seed in seeds
     ]
+
+
+def owns_loop(agent: str, problem: str) -> str:
+    """Return the complaint that an agent which steps its environments cannot live in a stream."""
+    name = problem.rpartition("/")[2]
+    return (
+        f"agent: {agent} steps its environment itself, which {name} is not made for; give it a "
+        "drifting environment, such as DriftingCartPole-v0"
+    )
 
 
 def _check_published(preset: str, agent: str, chosen: presets.Preset) -> None:
@@ -153,6 +164,11 @@ def problem_id(name: str, module: str = "") -> str:
             raise ValueError(f"problem: module {module!r} cannot be imported: {cause}") from error
     full = name if "/" in name else f"{NAMESPACE}/{name}"
     if full not in gym.registry:
+        if "/" in name and not module and name.partition("/")[0] != NAMESPACE:
+            raise ValueError(
+                f"problem: {name!r} is not registered; give it as MODULE:{name}, where MODULE is "
+                "the module that registers it"
+            )
         checks.one_of("problem", name, [id.removeprefix(f"{NAMESPACE}/") for id in problem_ids()])
     if full not in problem_ids():
         raise ValueError(f"problem: {name!r} is not a stream of tasks; see continual-envs list")

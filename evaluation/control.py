@@ -13,7 +13,7 @@ from continual_envs import copies
 from continual_envs.control.stream import DriftStream
 from continual_envs.core import Clock
 from evaluation.config import RunConfig, make_problem, problem_name, problem_settings
-from evaluation.episodes import EpisodeRecorder, Watch, bins_of_steps, drift
+from evaluation.episodes import EpisodeRecorder, Watch, bins_of_steps, check_episode, drift
 from evaluation.life import check_boundary, reference_of
 from evaluation.measures import measure
 
@@ -43,6 +43,7 @@ class ControlLife:
                 f"engine: {config.engine!r} is not allowed; this problem needs 'torch'"
             )
         env = make_problem(config, privileged=False)
+        check_episode(env)
         self.inside: Any = registry.make(
             config.agent,
             env.observation_space,
@@ -120,7 +121,10 @@ class ControlLife:
     def advance(self) -> None:
         """Live through one cycle."""
         if self.owns_loop:
+            before = self.clock.examples
             self.inside.cycle()
+            if self.clock.examples == before:
+                raise ValueError("agent: a cycle took no step in its first environment")
         else:
             for _ in range(STEPS):
                 self._step()

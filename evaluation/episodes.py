@@ -127,6 +127,20 @@ class EpisodeRecorder(Lines):
         return self._known[1]
 
 
+def check_episode(env: gym.Env[Any, Any]) -> None:
+    """Refuse a drifting environment whose time limit is not its body's, on which anchors rest.
+
+    Raises:
+        ValueError: one line names the limit.
+    """
+    limit = drift(env).stream.body.episode_steps
+    if env.spec is None or env.spec.max_episode_steps != limit:
+        given = env.spec and env.spec.max_episode_steps
+        raise ValueError(
+            f"max_episode_steps: {given} is not allowed; a recorded episode has at most {limit}"
+        )
+
+
 class Watch:
     """What happens in the copies of one stream: counts it, and tells a recorder if there is one.
 

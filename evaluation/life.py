@@ -23,10 +23,11 @@ from agents.engines import on_engine
 from agents.engines.support import GRAPH_IS_TOLD
 from continual_envs.core import Chunk, Clock, Held, Stream
 from continual_envs.environment import StreamEnv, rewards
-from evaluation.config import RunConfig, make_problem
+from evaluation.config import RunConfig, make_problem, owns_loop
 from evaluation.measures import measure
 from evaluation.records import Recorder, losses
 
+PROTOCOLS = (("act", "learn"), ("predict", "update"))
 PROBE = 2000  # examples of the new task that the measures look at (Dohare et al. 2024)
 TEST_PIECE = 500  # held-out examples predicted at once
 
@@ -59,10 +60,10 @@ class Life:
             **config.agent_settings,
         )
         if isinstance(made, OwnsLoop):
-            name = config.problem.rpartition("/")[2]
+            raise ValueError(owns_loop(config.agent, config.problem))
+        if not any(all(hasattr(made, name) for name in pair) for pair in PROTOCOLS):
             raise ValueError(
-                f"agent: {config.agent} steps its environment itself, which {name} is not made "
-                "for; give it a drifting environment, such as DriftingCartPole-v0"
+                f"agent: {config.agent} has neither act and learn nor predict and update"
             )
         made, self.engine = on_engine(made, _engine(config.engine, _stream(env).stream))
         acts = hasattr(made, "act")

@@ -15,7 +15,7 @@ from continual_envs.environment import StreamEnv
 from evaluation.api import check_writable
 from evaluation.config import problem_parameters
 from evaluation.description import describe
-from evaluation.episodes import EpisodeRecorder, Watch, bins_of_steps
+from evaluation.episodes import EpisodeRecorder, Watch, bins_of_steps, check_episode
 from evaluation.records import Recorder, bins_of, write_json
 from evaluation.settings import expand, is_plain
 
@@ -65,13 +65,12 @@ class Record(gym.Wrapper[Any, Any, Any, Any]):
         if env.spec is None:
             raise ValueError(f"env: {env} has no id; make it with gym.make")
         if isinstance(env.unwrapped, DriftEnv):
-            limit = env.unwrapped.stream.body.episode_steps
-            if env.spec.max_episode_steps != limit:
-                given = f"max_episode_steps: {env.spec.max_episode_steps} is not allowed"
-                raise ValueError(f"{given}; a recorded episode has at most {limit}")
+            check_episode(env)
         check_writable("folder", self.folder)
         if self.folder.exists() and any(self.folder.iterdir()):
             raise ValueError(f"folder: {folder} is not empty; give a new one")
+        if not isinstance(agent, str) or not agent:
+            raise ValueError(f"agent: {agent!r} is not allowed; give a name")
         for name, value in (settings or {}).items():
             if not is_plain(value):
                 raise ValueError(f"{name}: {value!r} is not allowed; give what JSON can hold")

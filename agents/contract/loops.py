@@ -181,8 +181,12 @@ def state_is_complete(loop: Loop) -> Iterator[str]:
         return
     agent.cycle()
     states = [copy.deepcopy(env.state_dict()) for env in envs]
-    state, marks = through_a_file(agent.state_dict()), [len(env.log) for env in envs]
+    taken, marks = agent.state_dict(), [len(env.log) for env in envs]
+    state = through_a_file(taken)
     agent.cycle()
+    if not same(through_a_file(taken), state):
+        yield f"state_dict: the state changed while its agent went on: copy it ({loop})"
+        return
     want = [env.log[mark:] for env, mark in zip(envs, marks, strict=True)]
     other, twins = loop.entered()
     for twin, saved in zip(twins, states, strict=True):

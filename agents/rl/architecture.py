@@ -9,6 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from agents import registry
 from agents.networks.parts import drop
 from agents.networks.spec import NetworkSpec
 from agents.rl.anatomy import Part
@@ -42,10 +43,9 @@ def wanted(methods: Sequence[Any], plain: NetworkSpec) -> NetworkSpec:
         if hasattr(method, "build"):
             spec = method.build(spec)
             if replace(spec, layer_norm=False, dropout_rate=0.0) != plain:
-                name = type(method).__name__
                 raise ValueError(
-                    f"agent: {name} cannot attach to an sb3 agent, whose networks can be given "
-                    "layer normalisation and dropout only"
+                    f"agent: {registry.method_name(method)} cannot attach to an sb3 agent, whose "
+                    "networks can be given layer normalisation and dropout only"
                 )
     return spec
 

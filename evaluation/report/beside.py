@@ -11,6 +11,7 @@ from evaluation.report.arms import Arm, Problem
 from evaluation.report.frozen import PLACES, Frozen, FrozenArm, FrozenProblem, Window, windows
 from evaluation.report.tables import Cell
 from evaluation.report.wording import DASH, decimals, ends, kinds, number, plain, span, tasks
+from evaluation.runs import ADDED
 
 NETWORK = ("hidden", "activation")
 WHO = ("published", "measured")
@@ -250,8 +251,13 @@ def _settings(arm: Arm) -> Mapping[str, Any]:
 
 
 def _differences(mine: Mapping[str, Any], theirs: Mapping[str, Any]) -> dict[str, tuple[Any, Any]]:
-    pairs = {key: (mine.get(key, _UNSET), theirs.get(key, _UNSET)) for key in (*mine, *theirs)}
+    pairs = {key: (_valued(mine, key), _valued(theirs, key)) for key in (*mine, *theirs)}
     return {key: pair for key, pair in pairs.items() if pair[0] != pair[1]}
+
+
+def _valued(settings: Mapping[str, Any], key: str) -> Any:
+    """Return a setting's value: of one recorded before there was such a setting, its default."""
+    return settings.get(key, ADDED.get(key, _UNSET))
 
 
 def _listed(differences: Mapping[str, tuple[Any, Any]]) -> str:

@@ -172,8 +172,12 @@ def load_study(name_or_file: str | Path) -> Study:
         raise ValueError(f"study: {path} is not TOML: {error}") from None
     _known(path, content, STUDY_KEYS, ("title", "seeds", "problems"))
     seeds, tuning_seeds = (_seeds(path, content, key) for key in ("seeds", "tuning_seeds"))
+    if not content["problems"]:
+        raise ValueError(f"study: {path}: problems is empty; give at least one")
     for problem in content["problems"]:
         _known(path, problem, PROBLEM_KEYS, ("problem", "arms"))
+        if not problem["arms"]:
+            raise ValueError(f"study: {path}: arms is empty; give at least one")
         for arm in problem["arms"]:
             _known(path, arm, ARM_KEYS, ("agent",))
             _check_values(path, "grid", arm.get("grid", {}))

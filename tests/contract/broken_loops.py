@@ -115,3 +115,8 @@ class PicklesItself(SoundLoop):
 
 class CannotSwitch(SoundLoop):
     needs_boundary = True
+
+
+class ShowsItsOwn(SoundLoop):
+    def state_dict(self) -> dict[str, Any]:
+        return super().state_dict() | {"worth": self._worth}

@@ -136,6 +136,7 @@ LOOPS = {
     "Unrepeatable": "seed: two agents of seed 0 do different things",
     "IgnoresSeed": "seed: ignored",
     "Forgets": "state_dict: an agent that loads it does not go on",
+    "ShowsItsOwn": "state_dict: the state changed while its agent went on: copy it",
     "PicklesItself": "state_dict: cannot be saved and loaded as plain data",
     "CannotSwitch": "switches are survived: raises AttributeError",
 }

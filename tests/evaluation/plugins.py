@@ -53,6 +53,18 @@ def by_step(
     return (ByStepAndBack if saves else ByStep)(made)
 
 
+def seedless(observation_space: Any, action_space: Any, *, device: str = "cpu") -> None:
+    """Cannot be called as agents are."""
+
+
+class Mute:
+    """Has no protocol at all."""
+
+
+def mute(observation_space: Any, action_space: Any, *, seed: int, device: str = "cpu") -> Mute:
+    return Mute()
+
+
 class LastLabel:
     """Predicts the target that was shown last: an agent, not a learner, and not of torch."""
 
@@ -222,3 +234,27 @@ register_control(
     period=200,
     max_episode_steps=500,
 )
+
+register_control(
+    "mine/WrongLimit-v0",
+    "continual_envs.control.classic:CartPole",
+    drift="length",
+    period=200,
+    max_episode_steps=300,
+)
+register_stream("mine/Missing-v0", f"{HERE}:NoSuchStream")
+
+
+class Idle:
+    """Owns its loop and takes no step."""
+
+    copies = 1
+
+    def __init__(self, a: Any, b: Any, *, seed: int, device: str = "cpu") -> None:
+        self._seed = seed
+
+    def enter(self, envs: Any) -> None:
+        envs[0].reset(seed=self._seed)
+
+    def cycle(self) -> None:
+        """Think."""

@@ -31,6 +31,7 @@ def complaint(arguments: Sequence[str], capsys: Capture) -> str:
     return err
 
 
+PLUGINS = "tests.evaluation.plugins"
 CASES: list[tuple[list[str], list[str]]] = [
     (["rum", DIGITS], ["command", "'rum'", "check-agent", "nearest: run"]),
     ([], ["COMMAND"]),
@@ -38,6 +39,18 @@ CASES: list[tuple[list[str], list[str]]] = [
     (["run", DIGITS], ["--agent"]),
     ([*RUN, "--sed", "3"], ["option", "'--sed'", "--tasks", "nearest: --seeds"]),
     ([*RUN, "--", "--jobs"], ["option", "--jobs"]),
+    (["run", DIGITS, "--agnt", "backprop"], ["option", "'--agnt'", "nearest: --agent"]),
+    ([*RUN, "--agent", "adam"], ["option", "--agent is given twice"]),
+    (["run", "--set", "step_size=1", DIGITS, "--agent", "adam"], ["PROBLEM comes before --set"]),
+    (["run", "mine/Other-v0", "--agent", "adam"], ["problem", "'mine/Other-v0'", "MODULE:"]),
+    (["run", f"{PLUGINS}:mine/Missing-v0", "--agent", "adam"], ["stream", "NoSuchStream"]),
+    (["run", DIGITS, "--agent", f"{PLUGINS}:seedless"], ["agent", "seedless", "seed", "factory("]),
+    (["run", DIGITS, "--agent", f"{PLUGINS}:mute"], ["agent", "mute", "predict and update"]),
+    (["run", DIGITS, "--agent", f"fresh+{PLUGINS}:by_step"], ["agent", "by_step", "joins no"]),
+    ([*RUN, "--set", "lr=0.1"], ["setting", "'lr'", "nearest: step_size"]),
+    (["run", "DriftingCartPole-v0", "--agent", "sb3/ppo+online-norm"], ["agent", "online-norm"]),
+    (["report", "nowhere", "--out", "mine.py"], ["out", "'mine.py'", ".html"]),
+    (["export", "nowhere", "--out", "mine.html"], ["out", "'mine.html'", ".csv"]),
     (["list", "problem"], ["kind", "'problem'", "studies", "nearest: problems"]),
     (["run", "PermutedDigit-v0", "--agent", "backprop"], ["problem", "nearest: PermutedDigits"]),
     (["run", DIGITS, "--agent", "bakprop"], ["agent", "'bakprop'", "l2", "nearest: backprop"]),
@@ -101,6 +114,14 @@ def test_bad_input(
     said = complaint(arguments, capsys)
     assert all(word in said for word in says), said
     assert not list(tmp_path.iterdir())
+
+
+def test_an_impossible_pair_is_refused_before_its_data_is_looked_for(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: Capture
+) -> None:
+    monkeypatch.setenv("CONTINUAL_ENVS_DATA", str(tmp_path / "nowhere"))
+    said = complaint(["run", "PermutedMNIST-v0", "--agent", "fresh+sb3/ppo"], capsys)
+    assert "fresh+sb3/ppo steps its environment itself" in said and "mnist:" not in said
 
 
 @pytest.mark.parametrize("command", ["run", "report", "export"])

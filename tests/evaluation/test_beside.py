@@ -256,6 +256,16 @@ def test_what_differs_is_said(changes, says, study, tmp_path):
     assert note(found) == ("* with batch_size 16" if "problem" in changes else "")
 
 
+def test_a_setting_that_came_later_is_no_difference_at_its_default(study, tmp_path):
+    for network, says in (("auto", []), ("mlp", ["in network (mlp here, auto in the study)."])):
+        for file in mine(tmp_path / network).rglob("config.json"):
+            config = json.loads(file.read_text())
+            config["agent_settings"] |= {"network": network, "decay_epochs": []}
+            file.write_text(json.dumps(config))
+        notes = beside_of(study, tmp_path / network)[1].notes
+        assert len(notes) == len(says) and all(map(str.endswith, notes, says))
+
+
 def test_what_is_not_recorded_or_other_data_is_said(study, tmp_path):
     for file in mine(tmp_path / "a", "theirs").rglob("config.json"):
         config = json.loads(file.read_text())

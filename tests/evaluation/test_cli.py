@@ -16,7 +16,7 @@ from evaluation.config import problem_ids
 from evaluation.studies import load_study, names
 from tests.evaluation.helpers import DIGITS, cell, records, snapshot
 
-TINY = ["--set", "hidden=[8]", "step_size=0.1", "--tasks", "3"]
+TINY = ["--set", "hidden=[8]", "step_size=0.1"]
 TINY += ["--problem-set", "batch_size=16", "examples_per_task=64"]
 Capture = pytest.CaptureFixture[str]
 
@@ -36,7 +36,8 @@ def said(capsys: Capture, *arguments: str, code: int = 0) -> tuple[str, str]:
 
 
 def run(capsys: Capture, agent: str, *more: str) -> tuple[str, str]:
-    return said(capsys, "run", DIGITS, "--agent", agent, *TINY, *more)
+    tasks = [] if "--tasks" in more else ["--tasks", "3"]
+    return said(capsys, "run", DIGITS, "--agent", agent, *TINY, *tasks, *more)
 
 
 def test_version_is_that_of_the_installed_package(capsys: Capture) -> None:

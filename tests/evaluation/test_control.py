@@ -420,6 +420,19 @@ def test_an_episode_of_another_length_is_not_recorded(tmp_path: Path) -> None:
         evaluation.Record(env, tmp_path / "mine", agent="mine")
 
 
+def test_nor_is_it_run_in(tmp_path: Path) -> None:
+    wrong = "tests.evaluation.plugins:mine/WrongLimit-v0"
+    with pytest.raises(ValueError, match="^max_episode_steps: 300 is not allowed"):
+        evaluation.run(wrong, ACTOR, tasks=1, out=tmp_path)
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_cycle_without_a_step_ends_the_run(tmp_path: Path) -> None:
+    with pytest.raises(RuntimeError) as failed:
+        evaluation.run(CARTPOLE, "tests.evaluation.plugins:Idle", tasks=1, out=tmp_path)
+    assert "a cycle took no step" in str(failed.value.__cause__)
+
+
 def test_the_problem_of_a_module_is_found_in_every_process(tmp_path: Path) -> None:
     problem = "tests.evaluation.plugins:mine/Cart-v0"
     evaluation.run(problem, ACTOR, seeds=[0, 1], tasks=1, jobs=2, out=tmp_path)

@@ -153,10 +153,12 @@ def test_what_cannot_be_recorded_is_refused_before_anything_is_written(tmp_path:
         (_digits(), "new", {"settings": {"kind": object()}}, "kind"),
         (_digits(), "new", {"settings": {"rate": float("nan")}}, "rate"),
         (_digits(), "new", {"seed": -1}, "seed: -1"),
+        (_digits(), "new", {"agent": 3}, "agent: 3 is not allowed"),
+        (_digits(), "new", {"agent": ""}, "agent: '' is not allowed"),
     ]
     for env, name, more, said in cases:
         with pytest.raises(ValueError, match=said) as caught:
-            evaluation.Record(env, tmp_path / name, agent="x", **more)
+            evaluation.Record(env, tmp_path / name, **{"agent": "x", **more})
         assert "\n" not in str(caught.value)
     assert snapshot(tmp_path) == before and not (tmp_path / "new").exists()
 

@@ -51,3 +51,14 @@ def test_what_was_tried_has_the_tuning_seeds_alone(tmp_path: Path) -> None:
 def test_every_study_of_the_package_can_be_configured(name: str) -> None:
     cells = load_study(name).cells()
     assert len({(cell.settings_hash, cell.seed) for cell in cells}) == len(cells) > 0
+
+
+@pytest.mark.parametrize("table", ["arms", "problems"])
+def test_a_study_of_nothing_is_refused(table: str, tmp_path: Path) -> None:
+    path = tmp_path / "t.toml"
+    problem = '[[problems]]\nproblem = "PermutedDigits-v0"\narms = []\n'
+    path.write_text(
+        'title = "t"\nseeds = "0:1"\n' + (problem if table == "arms" else "problems = []")
+    )
+    with pytest.raises(ValueError, match=f"{table} is empty; give at least one"):
+        load_study(path)
