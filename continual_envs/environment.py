@@ -87,7 +87,7 @@ class StreamEnv(gym.Env[Inputs, Any]):
         The last step of `num_tasks` tasks returns the last observation again, and truncates.
 
         Raises:
-            ValueError: the action has the wrong shape.
+            ValueError: the action has the wrong shape, or is no label.
             RuntimeError: the stream has ended.
         """
         predictions = np.asarray(action)
@@ -97,6 +97,8 @@ class StreamEnv(gym.Env[Inputs, Any]):
             )
         targets = self._reel.targets()
         classes = self.stream.classes
+        if classes is not None:
+            _check_labels(predictions, classes)
         if self.batch_size is None:  # numpy is slow at single numbers
             value = reward(predictions.item(), targets.item(), classes)
         else:
@@ -185,8 +187,10 @@ class StreamVectorEnv(gym.vector.VectorEnv[Inputs, Any, NDArray[Any]]):
             raise ValueError(
                 f"actions: shape {predictions.shape} is not allowed; give {self.action_space.shape}"
             )
-        targets = self._reel.targets()
-        values = rewards(predictions, targets, self.streams[0].classes)
+        targets, classes = self._reel.targets(), self.streams[0].classes
+        if classes is not None:
+            _check_labels(predictions, classes)
+        values = rewards(predictions, targets, classes)
         values = values.reshape(self.num_envs, -1).mean(axis=1)
         truncated = np.full(self.num_envs, self._reel.advance())
         info = self._info(target=targets)
@@ -210,6 +214,19 @@ class StreamVectorEnv(gym.vector.VectorEnv[Inputs, Any, NDArray[Any]]):
             entries[key] = np.stack([np.asarray(mine[key]) for mine in told])
         everyone = np.ones(self.num_envs, dtype=bool)
         return entries | {f"_{key}": everyone for key in entries}
+
+
+def _check_labels(predictions: NDArray[Any], classes: int) -> None:
+    """Refuse what is no label; scored, an index off by one would look like a poor learner."""
+    if predictions.ndim:
+        low, high = predictions.min(), predictions.max()
+    else:
+        low = high = predictions.item()
+    if not (predictions.dtype.kind in "iu" and 0 <= low and high < classes):
+        wrong = low if low < 0 or high < classes else high
+        raise ValueError(
+            f"action: {wrong} is not allowed; give whole numbers from 0 to {classes - 1}"
+        )
 
 
 def reward(prediction: float, target: float, classes: int | None) -> float:

@@ -226,5 +226,11 @@ def test_misuse_is_one_line(problem: str, variant: str) -> None:
     env.reset(seed=0)
     with pytest.raises(ValueError, match=r"^action: shape \(7,\) is not allowed; give [^\n]+$"):
         env.unwrapped.step(np.zeros(7))
+    classes = env.unwrapped.stream.classes
+    for wrong in (-1, classes, 0.5) if classes else ():
+        action = np.zeros(env.action_space.shape) + wrong
+        action = action if wrong == 0.5 else action.astype(int)
+        with pytest.raises(ValueError, match=f"^action: {wrong}.* from 0 to {classes - 1}$"):
+            env.unwrapped.step(action)
     with pytest.raises(TypeError, match="unexpected keyword argument 'render_mode'"):
         make(problem, variant, render_mode="human")

@@ -143,6 +143,11 @@ def test_misuse_is_one_line(problem: str) -> None:
     env.reset(seed=0)
     with pytest.raises(ValueError, match=r"^actions: shape \(5,\) is not allowed; give [^\n]+$"):
         env.step(np.zeros(5))
+    if classes := env.unwrapped.streams[0].classes:
+        actions = np.zeros(env.action_space.shape, int)
+        actions[-1] = classes
+        with pytest.raises(ValueError, match=f"^action: {classes} is not allowed; give whole"):
+            env.step(actions)
     with pytest.raises(ValueError, match="^num_envs: 0 is not allowed"):
         make_vec(problem, 0)
     with pytest.raises(ValueError, match="^setting: 'max_episode_steps' is not one of"):
