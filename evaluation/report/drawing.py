@@ -73,10 +73,11 @@ class Line:
 
     @property
     def name(self) -> str:
-        """The label as it is written, in lines."""
+        """The label as it is written, in lines that end between words or joined names."""
         diverged = " (diverged)" * bool(np.isnan(self.curve.mean).any())
         width = WIDTH_BEHIND if self.look.behind else LABEL_WIDTH
-        return textwrap.fill(self.label + diverged, width, break_on_hyphens=False)
+        words = self.label.replace("+", "+ ") + diverged
+        return textwrap.fill(words, width, break_on_hyphens=False).replace("+ ", "+")
 
     @property
     def label_size(self) -> float:

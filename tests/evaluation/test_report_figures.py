@@ -5,8 +5,15 @@ import pytest
 
 from evaluation.report import report, save_figures
 from evaluation.report.arms import gather
-from evaluation.report.curves import MOST_POINTS, band, outcome_curve, smooth, smoothing_window
-from evaluation.report.drawing import spread
+from evaluation.report.curves import (
+    MOST_POINTS,
+    Curve,
+    band,
+    outcome_curve,
+    smooth,
+    smoothing_window,
+)
+from evaluation.report.drawing import Line, Look, spread
 from evaluation.report.figures import panels
 from evaluation.statistics import mean_interval
 from tests.evaluation.folders import write_run
@@ -109,3 +116,10 @@ def test_a_diverged_seed_ends_the_line(tmp_path):
     html = report(tmp_path, tmp_path / "page.html").read_text()
     assert "backprop (diverged)" in html
     assert "1 of 4 values not finite" in html
+
+
+def test_long_labels_end_their_lines_between_joined_names():
+    curve = Curve(np.arange(2), *(np.ones(2) for _ in range(3)))
+    label = "sb3/ppo+equal-betas+l2+continual-backprop+layer-norm step_size=0.1"
+    lines = Line(label, Look("C0", "-"), curve).name.split("\n")
+    assert lines == ["sb3/ppo+equal-betas+l2+", "continual-backprop+layer-norm", "step_size=0.1"]
