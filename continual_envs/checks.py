@@ -8,7 +8,7 @@ from collections.abc import Iterable
 from typing import Any
 
 # What others call a setting of ours, where the letters would lead elsewhere.
-SYNONYMS = {"lr": "step_size", "learning_rate": "step_size", "alpha": "step_size"}
+SYNONYMS = {"lr": "step_size", "learning_rate": "step_size"}
 
 
 def one_of(field: str, value: Any, allowed: Iterable[str]) -> Any:
