@@ -184,4 +184,4 @@ def test_methods_that_cannot_attach_are_refused_in_one_line(monkeypatch):
     assert message == "equal-betas: RMSprop has no betas; set optimizer to 'adam'"
     monkeypatch.setitem(registry.METHODS, "widen", f"{__name__}:Widen")
     message = refused(registry.make, "sb3/ppo+widen", VECTOR, CHOICE, seed=0)
-    assert message.startswith("agent: Widen cannot attach to an sb3 agent")
+    assert message.startswith("agent: widen cannot attach to an sb3 agent")
