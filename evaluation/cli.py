@@ -43,6 +43,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         if given and not given[0].startswith("-"):
             checks.one_of("command", given[0], commands)
             _check_options(commands[given[0]], given[1:])
+        elif given:
+            checks.one_of("option", given[0], parser._option_string_actions)
         parsed, more = parser.parse_known_args(given)
         if more:
             checks.one_of("option", more[-1], commands[given[0]]._option_string_actions)

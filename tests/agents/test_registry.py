@@ -135,6 +135,10 @@ def test_bad_names_are_refused_in_one_line(name, message):
     assert message in refused(agents.factory, name)
 
 
+def test_a_seed_is_a_whole_number():
+    assert "seed: -1 is not allowed" in refused(agents.make, "l2", *problem(), seed=-1)
+
+
 @pytest.mark.parametrize(
     ("name", "settings", "message"),
     [

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+import evaluation
 from evaluation import cli
 from evaluation.loop import run_one
 from tests.evaluation.helpers import DIGITS, cell, snapshot
@@ -35,6 +36,7 @@ PLUGINS = "tests.evaluation.plugins"
 CASES: list[tuple[list[str], list[str]]] = [
     (["rum", DIGITS], ["command", "'rum'", "check-agent", "nearest: run"]),
     ([], ["COMMAND"]),
+    (["--foo", "list"], ["option", "'--foo'", "--version"]),
     (["run"], ["PROBLEM"]),
     (["run", DIGITS], ["--agent"]),
     ([*RUN, "--sed", "3"], ["option", "'--sed'", "--tasks", "nearest: --seeds"]),
@@ -114,6 +116,11 @@ def test_bad_input(
     said = complaint(arguments, capsys)
     assert all(word in said for word in says), said
     assert not list(tmp_path.iterdir())
+
+
+def test_seeds_in_python_are_a_list() -> None:
+    with pytest.raises(ValueError, match="^seeds: 3 is not allowed; give a list like"):
+        evaluation.run(DIGITS, "backprop", seeds=3)  # type: ignore[arg-type]
 
 
 def test_an_impossible_pair_is_refused_before_its_data_is_looked_for(
