@@ -19,13 +19,13 @@ from agents.learner import NetworkLearner
 from agents.methods.continual_backprop import ContinualBackprop
 from agents.methods.shrink_perturb import ShrinkPerturb
 from agents.networks.mlp import MLP
+from agents.networks.online_norm import RUNNING
 from agents.networks.parts import init_bound
 from agents.optimizers import ElementwiseAdam
 
 # Arrays that follow from the settings, and scratch.
 NOT_STATE = ("sizes", "rows", "starts", "bounds", "correct_mean", "correct_root", "taken")
 NEVER = 1 << 62
-RUNNING = ("mean", "variance", "product", "shift")  # of Online Normalization
 
 
 @dataclass(frozen=True)

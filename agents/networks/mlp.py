@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from agents.network import Consumer, Head, HiddenLayer, Incoming
-from agents.networks.online_norm import OnlineNorm
+from agents.networks.online_norm import RUNNING, OnlineNorm
 from agents.networks.parts import ACTIVATIONS, drop, empty, initialise
 from agents.networks.spec import NetworkSpec
 
@@ -68,7 +68,6 @@ class MLP(nn.Module):
     def hidden_layers(self) -> tuple[HiddenLayer, ...]:
         """Describe every hidden layer by parameter names."""
         normed, online = self.spec.normed, self.spec.online_norm is not None
-        running = ("mean", "variance", "product", "shift")
         return tuple(
             HiddenLayer(
                 incoming=(
@@ -76,7 +75,7 @@ class MLP(nn.Module):
                         weight=f"linears.{i}.weight",
                         bias=f"linears.{i}.bias",
                         norm=(f"norms.{i}.weight", f"norms.{i}.bias") if normed else None,
-                        statistics=tuple(f"norms.{i}.{n}" for n in running) if online else None,
+                        statistics=tuple(f"norms.{i}.{n}" for n in RUNNING) if online else None,
                     ),
                 ),
                 consumers=(Consumer(f"linears.{i + 1}.weight", f"linears.{i + 1}.bias"),),

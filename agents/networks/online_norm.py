@@ -8,6 +8,7 @@ import torch
 from torch import Tensor, nn
 
 EPSILON = 1e-5
+RUNNING = ("mean", "variance", "product", "shift")  # its buffers
 
 
 class OnlineNorm(nn.Module):
@@ -42,7 +43,7 @@ class OnlineNorm(nn.Module):
         super().__init__()
         self.forward_decay, self.backward_decay = forward_decay, backward_decay
         self.weight, self.bias = nn.Parameter(torch.ones(units)), nn.Parameter(torch.zeros(units))
-        for name in ("mean", "variance", "product", "shift"):
+        for name in RUNNING:
             self.register_buffer(name, torch.zeros(units))
         self.reset_parameters()
 

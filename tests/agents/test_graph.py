@@ -1,6 +1,7 @@
 """The graph engine follows the torch engine; all but the capture itself is tested without CUDA."""
 
 import functools
+import gc
 from dataclasses import replace
 from typing import Any, get_args
 
@@ -11,7 +12,7 @@ from torch._subclasses.fake_tensor import DataDependentOutputException, FakeTens
 
 from agents.base import Checkpointable, Inspectable, Learner
 from agents.engines import on_engine, support
-from agents.engines.captured import CapturedUpdate
+from agents.engines.captured import CapturedUpdate, _uncollected
 from agents.engines.feed import shown
 from agents.engines.graph import GraphLearner, Member
 from agents.learner import NetworkLearner
@@ -567,3 +568,17 @@ def test_replaying_waits_for_nothing(methods, seeds):
         update._run(500)
     finally:
         torch.cuda.set_sync_debug_mode("default")
+
+
+@pytest.mark.parametrize("enabled", [True, False])
+def test_nothing_is_collected_while_an_update_is_recorded(enabled):
+    """A recording that is freed within the capture of another would end it."""
+    before = gc.isenabled()
+    try:
+        (gc.enable if enabled else gc.disable)()
+        with pytest.raises(KeyError), _uncollected():
+            assert not gc.isenabled()
+            raise KeyError
+        assert gc.isenabled() == enabled
+    finally:
+        (gc.enable if before else gc.disable)()
