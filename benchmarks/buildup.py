@@ -44,9 +44,7 @@ def show(name: str, values: np.ndarray) -> None:
         ("lost a task", -slopes),
     ):
         mean = mean_interval(found)
-        print(
-            f"  {name}, {what}: {interval.estimate:.3f} [{interval.low:.3f}, {interval.high:.3f}]"
-        )
+        print(f"  {name}, {what}: {mean.estimate:.3f} [{mean.low:.3f}, {mean.high:.3f}]")
 
 
 if __name__ == "__main__":
