@@ -34,6 +34,12 @@ SIZES: dict[str, Any] = {"n_steps": STEPS, "batch_size": 128, "n_epochs": 10}
 OURS: dict[str, Any] = {**SIZES, "hidden": (256, 256), "activation": "relu"}
 FEW = "sb3/ppo+equal-betas+l2+redo+continual-backprop"
 METHODS = f"{FEW}+shrink-perturb"  # which draws noise for every parameter at every update
+# Those that change the network itself, and so what an update computes, each alone.
+ALONE: dict[str, dict[str, Any]] = {
+    "layer-norm": {},
+    "dropout": {"dropout_rate": 0.1},
+    "online-norm": {},
+}
 # The methods as published, but for units that are mature, and so replaced, soon enough to be timed.
 HOT = {"redo.period": 100, "l2.weight_decay": 1e-4, "maturity": 100, "replacement_rate": 1e-4}
 HOT |= {"profile": "code", "replacement": "bernoulli"}
@@ -116,6 +122,7 @@ def main(rounds: int = 5) -> None:
             FEW: adapted(FEW, HOT),
             METHODS: adapted(METHODS, HOT),
             f"{METHODS}, recorded": recorded(Path(folder)),
+            **{f"sb3/ppo+{name}": adapted(f"sb3/ppo+{name}", own) for name, own in ALONE.items()},
         }
         times: dict[str, list[float]] = {name: [] for name in turns}
         for turn in range(rounds + 1):  # the first warms up

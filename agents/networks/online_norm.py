@@ -70,26 +70,40 @@ class _Normalise(torch.autograd.Function):
 
     @staticmethod
     def forward(ctx: Any, inputs: Tensor, norm: OnlineNorm) -> Tensor:
-        decay, normal, roots = norm.forward_decay, [], []
-        for z in inputs:
-            root, centred = (norm.variance + EPSILON).sqrt(), z - norm.mean
-            normal.append(centred / root)
-            roots.append(root)
-            norm.variance.mul_(decay).addcmul_(centred, centred, value=decay * (1 - decay))
-            norm.mean.add_(centred, alpha=1 - decay)
-        result = torch.stack(normal)
+        decay = norm.forward_decay
+        means = followed(norm.mean, (1 - decay) * inputs, decay)
+        centred = inputs - means[:-1]
+        variances = followed(norm.variance, decay * (1 - decay) * centred.square(), decay)
+        roots = (variances[:-1] + EPSILON).sqrt()
+        result = centred / roots
+        norm.mean.copy_(means[-1])
+        norm.variance.copy_(variances[-1])
         ctx.norm = norm
-        ctx.save_for_backward(result, torch.stack(roots))
+        ctx.save_for_backward(result, roots)
         return result
 
     @staticmethod
     def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, None]:
         norm, share = ctx.norm, 1 - ctx.norm.backward_decay
-        found = []
-        for g, n, root in zip(gradients[0], *ctx.saved_tensors, strict=True):
-            g = g.addcmul(norm.product, n, value=-share)
-            norm.product.addcmul_(g, n)
-            g = (g / root).sub(norm.shift, alpha=share)
-            norm.shift.add_(g)
-            found.append(g)
-        return torch.stack(found), None
+        normal, roots = ctx.saved_tensors
+        controlled = []
+        for g, n in zip(gradients[0], normal, strict=True):
+            controlled.append(torch.addcmul(g, norm.product, n, value=-share))
+            norm.product.addcmul_(controlled[-1], n)
+        scaled = torch.stack(controlled) / roots
+        shifts = followed(norm.shift, scaled, norm.backward_decay)
+        norm.shift.copy_(shifts[-1])
+        return scaled - share * shifts[:-1], None
+
+
+def followed(start: Tensor, inputs: Tensor, decay: float) -> Tensor:
+    """Return x_0 = start and x_1 to x_n of x <- decay x + input, (n + 1, units).
+
+    Args:
+        start: (units,).
+        inputs: (n, units).
+        decay: in (0, 1).
+    """
+    ages = torch.arange(len(inputs) + 1, dtype=inputs.dtype, device=inputs.device)
+    gaps = ages[:, None] - ages[1:]
+    return decay ** ages[:, None] * start + (decay**gaps).tril(-1) @ inputs

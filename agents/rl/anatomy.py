@@ -11,7 +11,9 @@ import torch
 from torch import nn
 
 from agents.network import Consumer, Head, HiddenLayer, Incoming
+from agents.networks.online_norm import RUNNING
 from agents.networks.parts import initialise
+from agents.networks.spec import NetworkSpec
 
 LECUN = "lecun_uniform"
 
@@ -90,17 +92,13 @@ TD3_PARTS = (TWO_CRITICS, ACTOR)
 DDPG_PARTS = (ONE_CRITIC, ACTOR)
 
 
-def hidden_layers(
-    part: Part, depth: int, activation: str, *, lecun: bool, normed: bool
-) -> tuple[HiddenLayer, ...]:
+def hidden_layers(part: Part, spec: NetworkSpec, *, lecun: bool) -> tuple[HiddenLayer, ...]:
     """Describe every hidden layer of a part by parameter names.
 
     Args:
         part: the part.
-        depth: hidden layers of each perceptron.
-        activation: of the units.
+        spec: of each perceptron, with what was put in.
         lecun: whether weights were drawn by `draw_lecun`.
-        normed: whether layer normalisation was put in.
     """
     return tuple(
         HiddenLayer(
@@ -108,17 +106,18 @@ def hidden_layers(
                 Incoming(
                     weight=f"{linear}.weight",
                     bias=f"{linear}.bias",
-                    norm=(f"{tap}.0.weight", f"{tap}.0.bias") if normed else None,
+                    norm=(f"{tap}.0.weight", f"{tap}.0.bias") if spec.normed else None,
+                    statistics=tuple(f"{tap}.0.{n}" for n in RUNNING) if spec.online_norm else None,
                 ),
             ),
             consumers=tuple(Consumer(f"{name}.weight", f"{name}.bias") for name in readers),
-            activation=activation,
+            activation=spec.activation,
             initialiser=LECUN if lecun else perceptron.initialiser,
-            exact=not normed,
+            exact=not spec.normed,
             gain=None if lecun else perceptron.gain,
         )
         for perceptron in part.perceptrons
-        for linear, tap, readers in _chain(perceptron, depth)
+        for linear, tap, readers in _chain(perceptron, len(spec.hidden))
     )
 
 

@@ -76,6 +76,7 @@ class Host:
             optimizer=optimizer,
             seed=self._seed,
             restart=restart,
+            buffers=dict(module.named_buffers()),
             heads=heads,
         )
         for method in self.methods:

@@ -80,7 +80,8 @@ class SB3Agent:
         self._spaces = checked_spaces(algorithm, observation_space, action_space)
         inputs, outputs = (spaces.flatdim(space) for space in self._spaces)
         plain = NetworkSpec(inputs, outputs, tuple(algorithm.hidden), algorithm.activation)
-        self._spec = architecture.wanted(own, plain)
+        name = f"sb3/{algorithm.name.lower()}"
+        self._spec = architecture.wanted(own, plain, algorithm.parts, name)
         self._dropout = seeding.generator(seed, seeding.Purpose.DROPOUT, device=device)
         self._generators = generators.read(self._device)
         self._restarts, self._largest_change = 0, 0.0
@@ -197,9 +198,7 @@ class SB3Agent:
             self.model.policy.get_submodule(part.module),
             owner.optimizer,
             [tap for perceptron in part.perceptrons for tap in perceptron.taps(depth)],
-            anatomy.hidden_layers(
-                part, depth, self._spec.activation, lecun=lecun, normed=self._spec.layer_norm
-            ),
+            anatomy.hidden_layers(part, self._spec, lecun=lecun),
             anatomy.heads(part, depth, lecun=lecun),
             restart,
         )
@@ -291,7 +290,7 @@ def checked_spaces(
 
 def changes(spec: NetworkSpec) -> bool:
     """Return whether the networks are other than SB3 builds them."""
-    return spec.layer_norm or spec.dropout_rate > 0
+    return spec.normed or spec.dropout_rate > 0
 
 
 def nothing() -> None:

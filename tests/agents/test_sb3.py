@@ -78,7 +78,12 @@ def numbers(agent: Any) -> dict[str, float]:
 
 @pytest.mark.parametrize(
     ("algorithm", "more"),
-    [*((algorithm, "") for algorithm in ALGORITHMS), ("sb3/ppo", NOISY), ("sb3/sac", NOISY)],
+    [
+        *((algorithm, "") for algorithm in ALGORITHMS),
+        ("sb3/ppo", NOISY),
+        ("sb3/sac", NOISY),
+        ("sb3/ppo", "+online-norm"),
+    ],
 )
 def test_a_resumed_agent_goes_on_bit_for_bit(algorithm, more, tmp_path):
     methods = METHODS + more

@@ -1,8 +1,9 @@
-"""Layer normalisation and dropout in the policies that Stable-Baselines3 builds."""
+"""Normalisation and dropout in the policies that Stable-Baselines3 builds."""
 
 import pytest
 import torch
 
+from agents.networks.online_norm import RUNNING, OnlineNorm
 from agents.registry import ALGORITHMS
 from agents.units import draw_units, reset_units
 from tests.agents.sb3_problems import alive, observations
@@ -40,8 +41,9 @@ def test_layer_norm_and_dropout_are_put_into_every_network(algorithm, methods):
     assert torch.equal(*passes) == ("dropout" not in methods)
 
 
-def test_with_layer_norm_a_reset_restores_its_gain_and_offset():
-    agent = alive("sb3/ppo", "layer-norm+continual-backprop", cycles=1, **RELU)
+@pytest.mark.parametrize("norm", ["layer-norm", "online-norm"])
+def test_a_reset_restores_gain_and_offset_of_a_normalisation(norm):
+    agent = alive("sb3/ppo", f"{norm}+continual-backprop", cycles=1, **RELU)
     network = agent.hosts[0].methods[1]._network
     for layer in network.layers:
         assert not layer.exact and layer.incoming[0].norm is not None
@@ -52,3 +54,28 @@ def test_with_layer_norm_a_reset_restores_its_gain_and_offset():
         with torch.no_grad():
             reset_units(network, layer, torch.tensor([2]), torch.tensor([True]), fresh)
         assert gain[2] == 1 and offset[2] == 0
+        if norm == "online-norm":
+            running = [network.buffers[name] for name in layer.incoming[0].statistics]
+            for buffer, start in zip(running, (0, 1, 0, 0), strict=True):
+                assert buffer[2] == start and buffer[3] != start
+
+
+@pytest.mark.parametrize("algorithm", ["sb3/ppo", "sb3/a2c"])
+def test_online_normalization_follows_what_is_learned_from_and_nothing_else(algorithm):
+    agent = alive(algorithm, "online-norm", **RELU)
+    norms = [one for one in agent.model.policy.modules() if isinstance(one, OnlineNorm)]
+    assert [len(norm.mean) for norm in norms] == [16, 12, 16, 12]
+
+    def running():
+        return [getattr(norm, name).clone() for norm in norms for name in RUNNING]
+
+    learn, seen = agent.model.train, []
+    agent.model.train = lambda: (seen.append(running()), learn(), seen.append(running()))
+    agent.cycle()
+    agent.cycle()
+    agent.inspect(observations(agent))
+    seen.append(running())
+    for before, after in zip(seen[::2], seen[1::2], strict=False):
+        assert not any(map(torch.equal, before, after))
+    for before, after in zip(seen[1::2], seen[2::2], strict=True):
+        assert all(map(torch.equal, before, after))

@@ -50,7 +50,10 @@ CASES: list[tuple[list[str], list[str]]] = [
     (["run", DIGITS, "--agent", f"{PLUGINS}:mute"], ["agent", "mute", "predict and update"]),
     (["run", DIGITS, "--agent", f"fresh+{PLUGINS}:by_step"], ["agent", "by_step", "joins no"]),
     ([*RUN, "--set", "lr=0.1"], ["setting", "'lr'", "nearest: step_size"]),
-    (["run", "DriftingCartPole-v0", "--agent", "sb3/ppo+online-norm"], ["agent", "online-norm"]),
+    (
+        ["run", "DriftingCartPole-v0", "--agent", "sb3/dqn+online-norm"],
+        ["agent", "online-norm", "sb3/ppo"],
+    ),
     (["report", "nowhere", "--out", "mine.py"], ["out", "'mine.py'", ".html"]),
     (["export", "nowhere", "--out", "mine.html"], ["out", "'mine.html'", ".csv"]),
     (["list", "problem"], ["kind", "'problem'", "studies", "nearest: problems"]),
