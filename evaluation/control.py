@@ -96,9 +96,9 @@ class ControlLife:
     @property
     def clock(self) -> Clock:
         """Where the copies stand; the task is that which every copy has reached."""
-        clock = drift(self.envs[0]).clock
-        begun = max(drift(env).clock.examples - drift(env).clock.example for env in self.envs)
-        return Clock(self.watch.task, clock.examples - begun, clock.examples)
+        clocks = [drift(env).clock for env in self.envs]
+        begun = max(c.examples - c.example for c in clocks if c.task <= self.watch.task)
+        return Clock(self.watch.task, clocks[0].examples - begun, clocks[0].examples)
 
     @property
     def bins(self) -> int:

@@ -171,6 +171,18 @@ def test_copies_share_a_stream_and_their_steps_count_together(tmp_path: Path) ->
     assert len(values) == 1
 
 
+def test_time_never_goes_back_while_copies_switch_one_after_another(tmp_path: Path) -> None:
+    settings = {**PPO_NET, "n_steps": 16, "copies": 8, "n_epochs": 1}
+    life = ControlLife(control(settings=settings, problem_settings={"period": 2000}))
+    life.recorder(tmp_path)
+    seen, apart = [], 0
+    while life.clock.task < 4:
+        life.advance()
+        seen.append((life.clock.task, life.clock.example))
+        apart += len({env.unwrapped.clock.task for env in life.envs}) > 1
+    assert seen == sorted(seen) and apart
+
+
 def test_copies_can_be_stopped_too(tmp_path: Path) -> None:
     config = control(METHODS, settings={**HOT, "copies": 2})
     want = live(config, tmp_path / "long")
