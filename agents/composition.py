@@ -1,8 +1,7 @@
-"""Agents made of our parts: one base and any number of methods, joined by "+"."""
+"""Agents made of parts: one base of ours and any number of methods, joined by "+"."""
 
 from __future__ import annotations
 
-import importlib
 import inspect
 import re
 from collections import Counter
@@ -11,7 +10,7 @@ from typing import Any
 
 from agents import rl
 from agents.learner import NetworkLearner
-from agents.registry import ALGORITHMS, BASES, METHODS
+from agents.registry import ALGORITHMS, BASES, keywords, load, method
 from continual_envs import checks
 
 # What a base learner fixes, and the defaults that differ from plain backprop's.
@@ -31,10 +30,11 @@ class Composition:
     as in `l2_weight_decay`, and may also be written `l2.weight_decay`, as may any other.
 
     Args:
-        parts: names of `registry.BASES` (at most one, default backprop) and `registry.METHODS`.
+        parts: names of `registry.BASES` (at most one, default backprop), and methods as
+            `registry.method` takes them.
 
     Raises:
-        ValueError: two bases, or a part twice.
+        ValueError: two bases, a part twice, or a part that is no method.
     """
 
     def __init__(self, parts: Sequence[str]) -> None:
@@ -45,21 +45,21 @@ class Composition:
         if len(bases) > 1:
             raise ValueError(f"agent: {'+'.join(parts)!r} has two bases; give one of {bases}")
         self.base = bases[0] if bases else "backprop"
-        self.methods = {part: _load(METHODS[part]) for part in parts if part not in BASES}
+        self.methods = {part: method(part) for part in parts if part not in BASES}
         owned = {self.base: self._base_parameters()}
-        for part, method in self.methods.items():
-            owned[part] = _keywords(method)
+        for part, kind in self.methods.items():
+            owned[part] = keywords(kind)
         times = Counter(name for names in owned.values() for name in names)
         self.owners: dict[str, tuple[str, str]] = {}
-        keywords = []
+        settings = []
         for part, names in owned.items():
             for name, parameter in names.items():
                 public = name if times[name] == 1 else re.sub(r"\W", "_", f"{part}_{name}")
                 self.owners[public] = (part, name)
-                keywords.append(parameter.replace(name=public))
+                settings.append(parameter.replace(name=public))
         head = inspect.signature(NetworkLearner, eval_str=True).parameters
         fixed = [head[name] for name in ("observation_space", "action_space", "seed", "device")]
-        self.__signature__ = inspect.Signature([*fixed, *keywords])
+        self.__signature__ = inspect.Signature([*fixed, *settings])
 
     def canonical(self, key: str) -> str:
         """Return the name in the signature of `key`, which may be written `part.setting`.
@@ -96,32 +96,21 @@ class Composition:
             given[part][name] = value
 
         def methods() -> list[Any]:
-            return [method(**given[part]) for part, method in self.methods.items()]
+            return [kind(**given[part]) for part, kind in self.methods.items()]
 
         spaces, own = (observation_space, action_space), given[self.base]
         if self.base in ALGORITHMS:
-            algorithm = _load(ALGORITHMS[self.base])(**own)
+            algorithm = load(self.base, ALGORITHMS[self.base])(**own)
             return rl.build(*spaces, seed=seed, device=device, methods=methods, algorithm=algorithm)
         own = {**DEFAULTS[self.base], **FIXED[self.base], **own}
         return NetworkLearner(*spaces, seed=seed, device=device, methods=methods(), **own)
 
     def _base_parameters(self) -> dict[str, inspect.Parameter]:
         if self.base in ALGORITHMS:
-            return _keywords(_load(ALGORITHMS[self.base]))
+            return keywords(load(self.base, ALGORITHMS[self.base]))
         defaults = DEFAULTS[self.base]
         return {
             name: parameter.replace(default=defaults.get(name, parameter.default))
-            for name, parameter in _keywords(NetworkLearner).items()
+            for name, parameter in keywords(NetworkLearner).items()
             if name not in (*FIXED[self.base], *NOT_SETTINGS, "seed", "device")
         }
-
-
-def _keywords(kind: type) -> dict[str, inspect.Parameter]:
-    parameters = inspect.signature(kind, eval_str=True).parameters
-    return {n: p for n, p in parameters.items() if p.kind is inspect.Parameter.KEYWORD_ONLY}
-
-
-def _load(target: str) -> type:
-    module, _, name = target.partition(":")
-    kind: type = getattr(importlib.import_module(module), name)
-    return kind

@@ -1,4 +1,4 @@
-"""Agents by name: ours, compositions of ours, installed plugins and `module:attribute`.
+"""Agents by name: ours, compositions, installed plugins and `module:attribute`.
 
 A factory is a callable `f(observation_space, action_space, *, seed, device="cpu", **settings)`.
 Its keyword-only parameters with defaults are the agent's settings; nothing else needs to be said.
@@ -41,6 +41,8 @@ METHODS = {
     "redo": "agents.methods.redo:ReDo",
     "equal-betas": "agents.methods.equal_betas:EqualBetas",
 }
+# By which a method of another's is known; `agents.methods` says what they are.
+HOOKS = ("build", "attach", "wrap_optimizer", "before_step", "after_step")
 # Other names of ours: where a protocol trains on all that was seen, `fresh` is called retrained.
 ALIASES = {"retrained": "fresh"}
 
@@ -67,8 +69,8 @@ def factory(name: str) -> Factory:
     """Return the factory of an agent.
 
     Args:
-        name: one of `names()`, parts of ours joined by "+" ("l2+continual-backprop"), or
-            "module:attribute".
+        name: one of `names()`; parts joined by "+" ("adam+l2"), of which methods may be
+            "module:Class"; or "module:attribute" alone, which is a whole agent.
 
     Raises:
         ValueError: there is no such agent, or a plugin cannot be loaded; one line names it.
@@ -77,16 +79,46 @@ def factory(name: str) -> Factory:
         from agents.composition import Composition
 
         for part in name.split("+"):
-            if part in plugins() or ":" in part:
+            if part in plugins():
                 raise ValueError(
                     f"agent: {part!r} is a plugin, which joins no other; give it alone"
                 )
-            checks.one_of("agent", part, (*BASES, *METHODS, *ALIASES))
+            if ":" not in part:
+                checks.one_of("agent", part, (*BASES, *METHODS, *ALIASES))
         return Composition(resolve(name).split("+"))
     installed = plugins()
     if ":" not in name:
         checks.one_of("agent", name, names())
-    target = installed[name].value if name in installed else name
+    return load(name, installed[name].value if name in installed else name)
+
+
+def method(part: str) -> Factory:
+    """Return the class of a method: one of ours, or "module:Class".
+
+    Raises:
+        ValueError: there is no such class, or it is not what `agents.methods` says of methods.
+    """
+    loaded = load(part, METHODS.get(part, part))
+    if not any(hasattr(loaded, hook) for hook in HOOKS):
+        raise ValueError(
+            f"agent: {part!r} is no method, which has one of {', '.join(HOOKS)}; a whole agent "
+            "joins no other, give it alone"
+        )
+    for parameter in inspect.signature(loaded).parameters.values():
+        if parameter.kind is not parameter.KEYWORD_ONLY or parameter.default is parameter.empty:
+            raise ValueError(
+                f"agent: {part!r} has the argument {parameter.name}; a method's settings are "
+                "keyword-only and have defaults: def __init__(self, *, rate=0.1)"
+            )
+    return loaded
+
+
+def load(name: str, target: str) -> Factory:
+    """Return what is at "module:attribute", which is called `name`.
+
+    Raises:
+        ValueError: it cannot be loaded, or not be called.
+    """
     try:
         module, _, attribute = target.partition(":")
         loaded = importlib.import_module(module)
@@ -110,16 +142,18 @@ def method_name(method: Any) -> str:
 
 def parameters(name: str) -> dict[str, inspect.Parameter]:
     """Return an agent's settings: its factory's keyword-only parameters but `seed` and `device`."""
-    build = factory(name)
+    known = keywords(factory(name))
+    return {key: one for key, one in known.items() if key not in ("seed", "device")}
+
+
+def keywords(build: Factory) -> dict[str, inspect.Parameter]:
+    """Return the keyword-only parameters of a factory or a method's class."""
     try:
         signature = inspect.signature(build, eval_str=True)
     except NameError:  # annotations may be imported for type checkers only
         signature = inspect.signature(build)
-    return {
-        key: parameter
-        for key, parameter in signature.parameters.items()
-        if parameter.kind is parameter.KEYWORD_ONLY and key not in ("seed", "device")
-    }
+    known = signature.parameters
+    return {key: one for key, one in known.items() if one.kind is one.KEYWORD_ONLY}
 
 
 def canonical(name: str, settings: dict[str, Any]) -> dict[str, Any]:
@@ -171,6 +205,8 @@ def make(
     try:
         inspect.signature(build).bind(observation_space, action_space, **given)
     except TypeError as error:
+        if any(hasattr(build, hook) for hook in HOOKS):
+            raise ValueError(f"agent: {name} is a method; give backprop+{name}") from None
         wanted = "factory(observation_space, action_space, *, seed, device, **settings)"
         raise ValueError(f"agent: {name} cannot be called as {wanted}: {error}") from None
     return build(observation_space, action_space, **given)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import inspect
 import json
+import re
 import types
 from collections.abc import Iterable, Mapping
 from typing import Any, Literal, Union, get_args, get_origin
@@ -14,6 +15,7 @@ import numpy as np
 from continual_envs import checks
 
 Settings = Mapping[str, Any]
+DECIMAL = re.compile(r"[+-]?(\d+\.\d*|\.\d+)(e[+-]?\d+)?", re.IGNORECASE)  # also .5 and 5.
 WORDS = {int: "a whole number", float: "a number", bool: "true or false", str: "a word"}
 
 
@@ -28,7 +30,7 @@ def parse_assignments(texts: Iterable[str]) -> dict[str, Any]:
 
 
 def parse_assignment(text: str) -> tuple[str, Any]:
-    """Split "key=value"; the value is a JSON scalar or list, a bare word is a string.
+    """Split "key=value"; the value is a JSON scalar or list, or .5, a bare word is a string.
 
     Raises:
         ValueError: there is no key, or the value is a JSON object or not finite.
@@ -39,7 +41,9 @@ def parse_assignment(text: str) -> tuple[str, Any]:
     try:
         parsed = json.loads(value)
     except json.JSONDecodeError:
-        return key, value
+        if not DECIMAL.fullmatch(value):
+            return key, value
+        parsed = float(value)
     if isinstance(parsed, dict) or not is_plain(parsed):
         raise ValueError(f"{key}: {value} is not allowed; give a finite number, a word or a list")
     return key, parsed

@@ -1,5 +1,6 @@
 """The README's code does what the README says."""
 
+import json
 import re
 import subprocess
 import sys
@@ -11,10 +12,10 @@ from evaluation.cli import main
 
 ROOT = Path(__file__).parents[1]
 README = (ROOT / "README.md").read_text()
-GYM, PROBLEM, AGENT = re.findall(r"```python\n(.*?)```", README, flags=re.DOTALL)
+GYM, PROBLEM, METHOD, AGENT = re.findall(r"```python\n(.*?)```", README, flags=re.DOTALL)
 
 
-@pytest.mark.parametrize("code", [GYM, PROBLEM, AGENT])
+@pytest.mark.parametrize("code", [GYM, PROBLEM, METHOD, AGENT])
 def test_examples_are_short(code: str) -> None:
     assert len(code.strip().splitlines()) < 20
 
@@ -28,6 +29,7 @@ def test_gymnasium_example_learns() -> None:
 @pytest.fixture
 def my_module(tmp_path, monkeypatch):
     (tmp_path / "my_problem.py").write_text(PROBLEM)
+    (tmp_path / "my_method.py").write_text(METHOD)
     (tmp_path / "my_agent.py").write_text(AGENT)
     monkeypatch.syspath_prepend(tmp_path)
     return tmp_path
@@ -45,6 +47,15 @@ def test_agent_keeps_the_contract_and_learns(my_module, capsys) -> None:
     assert main([*run, "--out", str(my_module / "runs")]) == 0
     assert main(["score", str(my_module / "runs"), "--json"]) == 0
     assert float(re.findall(r'"estimate": (0\.\d+)', capsys.readouterr().out)[0]) > 0.5
+
+
+def test_method_joins_learners_and_algorithms(my_module, capsys) -> None:
+    for base in ("adam", "fresh", "sb3/a2c"):
+        assert main(["check-agent", f"{base}+my_method:L2Init"]) == 0, capsys.readouterr()
+    run = ["run", "PermutedDigits-v0", "--agent", "adam+my_method:L2Init", "--tasks", "2"]
+    assert main([*run, "--set", "strength=.1", "--out", str(my_module / "runs")]) == 0
+    (config,) = (my_module / "runs").rglob("config.json")
+    assert json.loads(config.read_text())["agent_settings"]["strength"] == 0.1
 
 
 def test_commands_named_in_the_readme_exist(capsys) -> None:

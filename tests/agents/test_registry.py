@@ -129,6 +129,13 @@ def test_a_setting_of_one_part_keeps_its_name_and_one_of_two_is_named_by_its_par
         ("no_such_module:x", "cannot be loaded: ModuleNotFoundError: No module named"),
         ("json:", "agent: 'json:' (json:) cannot be loaded"),
         ("math:pi", "agent: 'math:pi' (math:pi) is not callable; give a factory"),
+        ("l2+math:pi", "agent: 'math:pi' (math:pi) is not callable"),
+        ("l2+no_such_module:x", "cannot be loaded: ModuleNotFoundError: No module named"),
+        (f"l2+{__name__}:plain", "is no method, which has one of build, attach, wrap_optimizer"),
+        (f"l2+{__name__}:plain", "a whole agent joins no other, give it alone"),
+        (f"l2+{__name__}:ByPosition", "has the argument rate; a method's settings are keyword"),
+        (f"l2+{__name__}:WithoutDefault", "has the argument rate; a method's settings are"),
+        (f"{__name__}:Pull+{__name__}:Pull", f"names {__name__}:Pull twice; give it once"),
     ],
 )
 def test_bad_names_are_refused_in_one_line(name, message):
@@ -167,6 +174,51 @@ def plain(observation_space, action_space, *, seed, device="cpu", speed: "Unimpo
 
 class Holder:
     inner = plain
+
+
+class Pull:
+    """A method of another's: every parameter is drawn to a value."""
+
+    def __init__(self, *, strength: float = 0.1, weight_decay: "Unimported" = 0.0):  # noqa: F821
+        self.strength, self.weight_decay = strength, weight_decay
+
+    def attach(self, network):
+        self.network = network
+
+    def before_step(self, batch):
+        for parameter in self.network.params.values():
+            parameter.grad += self.strength * (parameter - self.weight_decay)
+
+
+class ByPosition(Pull):
+    def __init__(self, rate=0.1):
+        super().__init__(strength=rate)
+
+
+class WithoutDefault(Pull):
+    def __init__(self, *, rate):
+        super().__init__(strength=rate)
+
+
+def test_a_method_of_another_joins_ours():
+    name = f"l2+{__name__}:Pull+redo"
+    assert {"strength", "period", "l2_weight_decay"} <= set(agents.parameters(name))
+    given = {"strength": 0.5, f"{__name__}:Pull.weight_decay": 0.25, "l2.weight_decay": 0.0}
+    learner = agents.make(name, *problem(), seed=0, **given)
+    kinds = [type(method) for method in learner.methods]
+    assert kinds[1] is Pull and len(kinds) == 3
+    assert learner.methods[1].strength == 0.5 and learner.methods[1].weight_decay == 0.25
+    weight = learner.module.linears[0].weight
+    start = weight.detach().clone()
+    for _ in range(10):
+        learner.update(np.zeros((1, 7)), np.zeros(1, dtype=np.int64))  # no other gradient
+    shrunk = (1 - 0.01 * 0.5) ** 10
+    assert np.allclose(weight.detach(), 0.25 + shrunk * (start - 0.25))
+
+
+def test_a_method_alone_is_no_agent():
+    message = refused(agents.make, f"{__name__}:Pull", *problem(), seed=0)
+    assert message == f"agent: {__name__}:Pull is a method; give backprop+{__name__}:Pull"
 
 
 @pytest.mark.parametrize("path", ["plain", "Holder.inner"])

@@ -6,7 +6,6 @@ import pytest
 import torch
 from torch import Tensor
 
-from agents import registry
 from agents.batch import Batch
 from agents.optimizers import ElementwiseAdam
 from agents.registry import ALGORITHMS
@@ -50,9 +49,8 @@ def kill(network: Any, layer: Any, unit: int) -> None:
 
 
 @pytest.mark.parametrize("algorithm", ALGORITHMS)
-def test_methods_are_shown_the_features_of_the_batch_that_is_learned_from(algorithm, monkeypatch):
-    monkeypatch.setitem(registry.METHODS, "spy", f"{__name__}:Spy")
-    agent = alive(algorithm, "spy", **RELU)
+def test_methods_are_shown_the_features_of_the_batch_that_is_learned_from(algorithm):
+    agent = alive(algorithm, f"{__name__}:Spy", **RELU)
     samples: list[Any] = []
     buffer = getattr(agent.model, "replay_buffer", None) or agent.model.rollout_buffer
     draw = buffer._get_samples

@@ -262,6 +262,11 @@ def test_a_setting_that_two_parts_own_must_say_whose() -> None:
         ("1e-3", 0.001),
         ("3", 3),
         ("-2.5", -2.5),
+        (".5", 0.5),
+        ("-.5E-1", -0.05),
+        ("3.", 3.0),
+        (".", "."),
+        ("1.2.3", "1.2.3"),
         ("true", True),
         ("null", None),
         ("mnist", "mnist"),
@@ -277,7 +282,7 @@ def test_values_are_json_or_bare_words(text: str, value: object) -> None:
     assert (key, parsed, type(parsed)) == ("key", value, type(value))
 
 
-@pytest.mark.parametrize("value", ["NaN", "-Infinity", "[1, NaN]", "1e999", '{"a": 1}'])
+@pytest.mark.parametrize("value", ["NaN", "-Infinity", "[1, NaN]", "1e999", ".1e999", '{"a": 1}'])
 def test_values_that_are_not_finite_scalars_or_lists(value: str) -> None:
     with pytest.raises(ValueError, match="^key: "):
         parse_assignment(f"key={value}")
