@@ -111,6 +111,11 @@ class Network:
             return list(self.seed)
         return [self.seed + i for i in range(self.lead[0] if self.lead else 1)]
 
+    def need_hidden(self, method: str) -> None:
+        """Refuse a method that would have nothing to act on, by a ValueError."""
+        if not self.layers:
+            raise ValueError(f"agent: {method} needs hidden layers, of which the network has none")
+
     def incoming(self, layer: HiddenLayer) -> list[Tensor]:
         """Return the incoming weights of a layer's units, views (*lead, units, ...), one a map."""
         return [self.params[one.weight] for one in layer.incoming]

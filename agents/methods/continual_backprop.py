@@ -118,8 +118,9 @@ class ContinualBackprop:
         """Start with units of age 0 and utility 0.
 
         Raises:
-            ValueError: `transfer_bias` in a network where it has no meaning.
+            ValueError: no hidden layer, or `transfer_bias` in a network where it has no meaning.
         """
+        network.need_hidden("continual-backprop")
         biases = [one.bias for layer in network.layers for one in layer.consumers]
         if self.transfer_bias and None in biases:
             raise ValueError(
@@ -140,7 +141,7 @@ class ContinualBackprop:
 
     def after_step(self, batch: Batch) -> None:
         """Age, judge and replace units of every hidden layer."""
-        if not self.replacement_rate or not self._units:
+        if not self.replacement_rate:
             return
         units = list(zip(self._network.layers, self._units, strict=True))
         # Every layer is judged before any is changed: a layer's outgoing weights feed the next.

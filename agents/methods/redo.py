@@ -43,7 +43,12 @@ class ReDo:
         self._updates = 0  # never back to 0: a restarted network must not see the same draws again
 
     def attach(self, network: Network) -> None:
-        """Take hold of the network."""
+        """Take hold of the network.
+
+        Raises:
+            ValueError: it has no hidden layer.
+        """
+        network.need_hidden("redo")
         self._network = network
         device = next(iter(network.params.values())).device
         keys = [seeding.key(seed, seeding.Purpose.REDO) for seed in network.seeds()]

@@ -54,6 +54,10 @@ class NetworkSpec:
             raise ValueError("agent: layer-norm and online-norm are not allowed together; give one")
         if self.network != "mlp":
             self._check_image_network()
+        elif not self.hidden and (self.normed or self.two_modes):
+            raise ValueError(
+                "agent: dropout and normalisation need hidden layers, of which the network has none"
+            )
 
     @property
     def two_modes(self) -> bool:

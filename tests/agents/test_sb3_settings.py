@@ -137,8 +137,7 @@ def test_bad_settings_are_refused_in_one_line(algorithm, settings, start):
         ("sb3/sac", {"ent_coef": 0.2, "target_entropy": -2.0}),
         ("sb3/dqn", {"n_steps": 3, "max_grad_norm": None}),
         ("sb3/td3", {"gradient_steps": -1, "train_freq": 2, "action_noise_std": 0}),
-        ("sb3/ddpg", {"hidden": ()}),
-        ("sb3/ppo", {"hidden": [], "target_kl": 0.1}),
+        ("sb3/ppo", {"target_kl": 0.1}),
     ],
 )
 def test_unusual_settings_live(algorithm, settings):
@@ -147,6 +146,14 @@ def test_unusual_settings_live(algorithm, settings):
     agent = alive(algorithm, "continual-backprop+layer-norm", cycles=2, **settings)
     again = alive(algorithm, "continual-backprop+layer-norm", **settings)
     again.load_state_dict(agent.state_dict())
+    assert agent.updates > 0 and agent.inspect(observations(agent)).weights
+
+
+@pytest.mark.parametrize("algorithm", ["sb3/ddpg", "sb3/ppo"])
+def test_linear_networks_live(algorithm):
+    from tests.agents.sb3_problems import alive, observations
+
+    agent = alive(algorithm, "l2+shrink-perturb", cycles=2, hidden=())
     assert agent.updates > 0 and agent.inspect(observations(agent)).weights
 
 

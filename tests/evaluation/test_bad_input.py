@@ -49,6 +49,10 @@ CASES: list[tuple[list[str], list[str]]] = [
     (["run", DIGITS, "--agent", f"{PLUGINS}:seedless"], ["agent", "seedless", "seed", "factory("]),
     (["run", DIGITS, "--agent", f"{PLUGINS}:mute"], ["agent", "mute", "predict and update"]),
     (["run", DIGITS, "--agent", f"fresh+{PLUGINS}:by_step"], ["agent", "by_step", "joins no"]),
+    (["run", DIGITS, "--agent", "linear+redo"], ["agent", "redo", "needs hidden layers"]),
+    (["run", DIGITS, "--agent", "linear+l2+continual-backprop"], ["continual-backprop", "hidden"]),
+    (["run", DIGITS, "--agent", "linear+layer-norm"], ["agent", "normalisation", "hidden layers"]),
+    (["run", DIGITS, "--agent", "dropout", "--set", "hidden=[]"], ["agent", "dropout", "hidden"]),
     ([*RUN, "--set", "lr=0.1"], ["setting", "'lr'", "nearest: step_size"]),
     (
         ["run", "DriftingCartPole-v0", "--agent", "sb3/dqn+online-norm"],
