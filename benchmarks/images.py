@@ -56,7 +56,7 @@ WORK = (
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--out", type=Path, help="a CSV file")
-    parser.add_argument("--only", help="rows of this network")
+    parser.add_argument("--only", choices=sorted({work.network for work in WORK}), help="its rows")
     parsed = parser.parse_args()
     torch.set_num_threads(1)
     torch.set_flush_denormal(True)
