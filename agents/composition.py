@@ -61,6 +61,11 @@ class Composition:
         fixed = [head[name] for name in ("observation_space", "action_space", "seed", "device")]
         self.__signature__ = inspect.Signature([*fixed, *settings])
 
+    def base_setting(self, name: str) -> str | None:
+        """Return what a setting of the base is called in the signature, None if it has none."""
+        names = [public for public, owner in self.owners.items() if owner == (self.base, name)]
+        return names[0] if names else None
+
     def canonical(self, key: str) -> str:
         """Return the name in the signature of `key`, which may be written `part.setting`.
 

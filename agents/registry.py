@@ -7,15 +7,20 @@ A distribution offers one by an entry point of the group `continual_envs.agents`
 
 from __future__ import annotations
 
+import ast
+import hashlib
 import importlib
 import inspect
-from collections.abc import Callable
+import sys
+from collections.abc import Callable, Iterator
 from importlib import metadata
+from pathlib import Path
 from typing import Any
 
 from continual_envs import checks
 
 GROUP = "continual_envs.agents"
+OWN = {"observation_space", "action_space", "seed", "device"}  # arguments that are no settings
 REFERENCES = ("fresh", "linear")
 
 # Bases: what learns from targets, and what acts.
@@ -41,8 +46,8 @@ METHODS = {
     "redo": "agents.methods.redo:ReDo",
     "equal-betas": "agents.methods.equal_betas:EqualBetas",
 }
-# By which a method of another's is known; `agents.methods` says what they are.
-HOOKS = ("build", "attach", "wrap_optimizer", "before_step", "after_step")
+# By which a method does something; `agents.methods` says what they are.
+HOOKS = ("build", "wrap_optimizer", "before_step", "after_step", "on_task_switch")
 # Other names of ours: where a protocol trains on all that was seen, `fresh` is called retrained.
 ALIASES = {"retrained": "fresh"}
 
@@ -99,18 +104,49 @@ def method(part: str) -> Factory:
         ValueError: there is no such class, or it is not what `agents.methods` says of methods.
     """
     loaded = load(part, METHODS.get(part, part))
-    if not any(hasattr(loaded, hook) for hook in HOOKS):
+    if not _hooks(loaded):
         raise ValueError(
             f"agent: {part!r} is no method, which has one of {', '.join(HOOKS)}; a whole agent "
             "joins no other, give it alone"
         )
-    for parameter in inspect.signature(loaded).parameters.values():
-        if parameter.kind is not parameter.KEYWORD_ONLY or parameter.default is parameter.empty:
-            raise ValueError(
-                f"agent: {part!r} has the argument {parameter.name}; a method's settings are "
-                "keyword-only and have defaults: def __init__(self, *, rate=0.1)"
-            )
+    for parameter in _not_settings(loaded):
+        raise ValueError(
+            f"agent: {part!r} has the argument {parameter}; a method's settings are keyword-only "
+            "and have defaults: def __init__(self, *, rate=0.1). A whole agent joins no other"
+        )
+    for name in OWN & set(keywords(loaded)):
+        raise ValueError(f"agent: {part!r} has a setting {name}, as every agent has; rename it")
     return loaded
+
+
+def is_method(build: Factory) -> bool:
+    """Return whether it has a method's hooks and takes nothing but a method's settings."""
+    return bool(_hooks(build)) and not list(_not_settings(build))
+
+
+def _hooks(build: Factory) -> list[str]:
+    return [hook for hook in HOOKS if hasattr(build, hook)]
+
+
+def _not_settings(build: Factory) -> Iterator[str]:
+    for parameter in inspect.signature(build).parameters.values():
+        if parameter.kind is not parameter.KEYWORD_ONLY or parameter.default is parameter.empty:
+            yield parameter.name
+
+
+def sources(name: str) -> dict[str, str]:
+    """Return a hash of the module of every plugin in an agent's name, comments left aside.
+
+    Twelve hexadecimal digits; a plugin that has no file is left out.
+    """
+    installed, result = plugins(), {}
+    for part in name.split("+"):
+        target = installed[part].value if part in installed else part
+        module = sys.modules.get(target.partition(":")[0])
+        if ":" in target and module is not None and getattr(module, "__file__", None):
+            code = ast.dump(ast.parse(Path(str(module.__file__)).read_bytes()))
+            result[part] = hashlib.sha256(code.encode()).hexdigest()[:12]
+    return result
 
 
 def load(name: str, target: str) -> Factory:
@@ -119,8 +155,10 @@ def load(name: str, target: str) -> Factory:
     Raises:
         ValueError: it cannot be loaded, or not be called.
     """
+    module, _, attribute = target.partition(":")
+    if not all(word.isidentifier() for word in module.split(".")):
+        raise ValueError(f"agent: {name!r} is not module:attribute, such as my_module:MyAgent")
     try:
-        module, _, attribute = target.partition(":")
         loaded = importlib.import_module(module)
         for step in attribute.split("."):
             loaded = getattr(loaded, step)
@@ -143,14 +181,14 @@ def method_name(method: Any) -> str:
 def parameters(name: str) -> dict[str, inspect.Parameter]:
     """Return an agent's settings: its factory's keyword-only parameters but `seed` and `device`."""
     known = keywords(factory(name))
-    return {key: one for key, one in known.items() if key not in ("seed", "device")}
+    return {key: one for key, one in known.items() if key not in OWN}
 
 
 def keywords(build: Factory) -> dict[str, inspect.Parameter]:
     """Return the keyword-only parameters of a factory or a method's class."""
     try:
         signature = inspect.signature(build, eval_str=True)
-    except NameError:  # annotations may be imported for type checkers only
+    except Exception:  # annotations may be for type checkers only
         signature = inspect.signature(build)
     known = signature.parameters
     return {key: one for key, one in known.items() if one.kind is one.KEYWORD_ONLY}
@@ -205,8 +243,9 @@ def make(
     try:
         inspect.signature(build).bind(observation_space, action_space, **given)
     except TypeError as error:
-        if any(hasattr(build, hook) for hook in HOOKS):
-            raise ValueError(f"agent: {name} is a method; give backprop+{name}") from None
+        if is_method(build):
+            target = plugins()[name].value if name in plugins() else name
+            raise ValueError(f"agent: {name} is a method; give backprop+{target}") from None
         wanted = "factory(observation_space, action_space, *, seed, device, **settings)"
         raise ValueError(f"agent: {name} cannot be called as {wanted}: {error}") from None
     return build(observation_space, action_space, **given)

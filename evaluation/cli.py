@@ -7,6 +7,7 @@ import json
 import os
 import sys
 from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
 
@@ -144,6 +145,10 @@ def build_parser() -> tuple[argparse.ArgumentParser, dict[str, argparse.Argument
 
     sub = command("check-agent", _check_agent, "Check that an agent keeps the contract.")
     sub.add_argument("name", metavar="NAME")
+    text = "settings at which a rare thing happens within a hundred steps"
+    sub.add_argument(
+        "--set", nargs="+", default=[], metavar="KEY=VALUE", action="extend", help=text
+    )
     sub = command("check-problem", _check_problem, "Check that a problem keeps the contract.")
     sub.add_argument("id", metavar="ID")
     return parser, dict(subparsers.choices)
@@ -299,9 +304,17 @@ def _where(name: str) -> str:
 
 
 def _check_agent(parsed: argparse.Namespace) -> int:
+    from agents import registry
     from agents.testing import check_agent
+    from evaluation.settings import expand, parse_assignments
 
-    return _print_faults(parsed.name, check_agent(parsed.name))
+    name, given = parsed.name, parse_assignments(parsed.set)
+    if not given:
+        return _print_faults(name, check_agent(name))
+    public = registry.canonical(name, given)
+    known = {key: registry.parameters(name)[key] for key in public}
+    settings = expand(known, {}, public, f"setting of {name}")
+    return _print_faults(name, check_agent(partial(registry.factory(name), **settings)))
 
 
 def _check_problem(parsed: argparse.Namespace) -> int:

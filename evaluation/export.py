@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -29,11 +30,12 @@ def export(paths: Sequence[str | Path], out: str | Path) -> Path:
 def export_rows(runs: Sequence[Run]) -> list[dict[str, Any]]:
     """Return one row per problem, agent, settings hash, seed and complete task.
 
-    Columns: problem, agent, settings_hash, seed, task, updates (of the run so far), the outcome
-    under its own name (accuracy, error or return), where tasks hold examples out also that of
-    the examples as they came (online_accuracy) and on the test examples after the last pass and
-    the best (last_test_accuracy, best_test_accuracy), anchor, loss, seconds, engine, and one per
-    measure, None at tasks where it was not taken. What is not finite is nan.
+    Columns: problem, agent, settings_hash, purpose (report, or tuning, which is not to be pooled
+    with it), problem_settings and agent_settings (as JSON), seed, task, updates (of the run so
+    far), the outcome under its own name (accuracy, error or return), where tasks hold examples out
+    also that of the examples as they came (online_accuracy) and on the test examples after the last
+    pass and the best (last_test_accuracy, best_test_accuracy), anchor, loss, seconds, engine, and
+    one per measure, None at tasks where it was not taken. What is not finite is nan.
     """
     return [row for run in runs for row in _rows(run)]
 
@@ -57,6 +59,9 @@ def _rows(run: Run) -> list[dict[str, Any]]:
             "problem": run.config["problem"],
             "agent": run.config["agent"],
             "settings_hash": run.settings_hash,
+            "purpose": run.config.get("purpose", "report"),
+            "problem_settings": json.dumps(run.config.get("problem_settings") or {}),
+            "agent_settings": json.dumps(run.config.get("agent_settings") or {}),
             "seed": run.seed,
             "task": task,
             "updates": int(run.updates[task]),

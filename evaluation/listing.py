@@ -44,6 +44,8 @@ def _settings(kind: str, name: str) -> Iterator[str]:
             from evaluation.config import problem_id, problem_parameters
 
             parameters: dict[str, Any] = problem_parameters(problem_id(name))
+        elif kind == "methods":
+            parameters = registry.keywords(registry.method(name))
         else:
             parameters = registry.parameters(name)
     except ValueError as error:

@@ -9,6 +9,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from agents import registry
 from evaluation import checkpoint
 from evaluation.config import RunConfig, is_control
 from evaluation.control import ControlLife
@@ -221,6 +222,7 @@ def _describe(config: RunConfig, life: Life | ControlLife, bins: int) -> dict[st
         seed=config.seed,
         bins=bins,
         distributions=life.distributions,
+        plugins=registry.sources(config.agent),
         tasks=config.tasks,
         engine=life.engine,
         device=config.device,

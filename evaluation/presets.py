@@ -1,8 +1,8 @@
 """Sizes to run at: what fits a laptop, and what the paper published.
 
-An entry under "*" is for every agent that has the setting; an entry under a part's name is for that
-part of a composition, or with a dot for another one beside it. The agent's own defaults fill the
-rest.
+An entry under "*" is for the base of every agent, or a plugin, that has the setting; an entry
+under a part's name is for that part of a composition, or with a dot for another one beside it. The
+agent's own defaults fill the rest.
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from agents import registry
 from continual_envs import checks
 
 
@@ -229,7 +230,9 @@ def lookup(problem: str, preset: str) -> Preset:
 
 def agent_settings(preset: Preset, agent: str, known: Mapping[str, Any]) -> dict[str, Any]:
     """Return the preset's settings of an agent, under the names in `known`."""
-    result = {key: value for key, value in preset.agents.get("*", {}).items() if key in known}
+    named = getattr(registry.factory(agent), "base_setting", lambda key: key)
+    usual = {named(key): value for key, value in preset.agents.get("*", {}).items()}
+    result = {key: value for key, value in usual.items() if key in known}
     parts = agent.split("+")
     for part, values in preset.agents.items():
         for key, value in values.items() if part in parts else ():

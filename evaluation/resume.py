@@ -6,6 +6,7 @@ import json
 from pathlib import Path
 from typing import Any
 
+from agents import registry
 from evaluation import checkpoint
 from evaluation.config import RunConfig
 
@@ -31,6 +32,13 @@ def resumable(config: RunConfig, folder: Path) -> dict[str, Any] | None:
             f"engine: {config.engine!r} is not allowed; {folder} is of {engine_of(described)!r}: "
             "ask for that or give another --out"
         )
+    made = described.get("plugins", {})
+    for part, source in registry.sources(config.agent).items():
+        if made.get(part, source) != source:
+            raise ValueError(
+                f"agent: the code of {part} has changed since {folder} was made; give another "
+                "--out, or remove the folder"
+            )
     result = folder / "result.json"
     if result.exists():
         tasks = read_json(result).get("tasks")

@@ -72,6 +72,9 @@ def expand(
             raise ValueError(f"{name}: not given, and {field.removeprefix('setting of ')} needs it")
         if value is not None or parameter.default is not None:  # `x: float = None` is common
             value = coerce(name, value, parameter.annotation)
+        bare = parameter.annotation is inspect.Parameter.empty
+        if bare and type(parameter.default) in (int, float) and isinstance(value, str | bool):
+            raise ValueError(f"{name}: {value!r} is not allowed; give a number")
         if not is_plain(value):
             raise ValueError(f"{name}: {value!r} is not allowed; give what JSON can hold, finite")
         result[name] = value

@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 from gymnasium import spaces
 
+from agents import registry
 from agents.base import LearnerAgent, Transition
 from continual_envs.contract.faults import one_line
 from continual_envs.core import Chunk
@@ -180,6 +181,9 @@ def _lacks(made: Any) -> Iterator[str]:
 
 def signature(factory: Callable[..., Any]) -> Iterator[str]:
     """Two spaces, keyword-only seed, device="cpu", and settings with plain defaults."""
+    if registry.is_method(factory):
+        yield "signature: it is a method; check it with a base, as backprop+module:Class"
+        return
     found = inspect.signature(factory, eval_str=True).parameters
     positional = [
         p for p in found.values() if p.kind in (p.POSITIONAL_ONLY, p.POSITIONAL_OR_KEYWORD)

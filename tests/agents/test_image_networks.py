@@ -107,6 +107,16 @@ def test_weights_and_biases_are_torchs_uniform_ones(network):
         assert layer.bias.detach().abs().max() > 0.3 * bound
 
 
+def test_channels_of_the_residual_network_are_last_in_memory_after_a_restart_too():
+    made = learner("resnet18", optimizer="adam")
+    made.update(*next(images("resnet18", 3).batches(3)))
+    again = learner("resnet18", optimizer="adam")
+    again.load_state_dict(made.state_dict())
+    weight = again.module.blocks[0].conv1.weight
+    for one in (weight, again.optimizer.state[weight]["exp_avg"]):
+        assert one.is_contiguous(memory_format=torch.channels_last)
+
+
 def test_residual_weights_are_kaiming_normal():
     module = made("resnet18", outputs=100)
     convs = [m for m in module.modules() if isinstance(m, nn.Conv2d)]

@@ -10,6 +10,7 @@ import pytest
 
 import agents
 from agents import registry
+from agents.testing import check_agent
 from tests.agents.helpers import AGENTS, problem
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -131,9 +132,14 @@ def test_a_setting_of_one_part_keeps_its_name_and_one_of_two_is_named_by_its_par
         ("math:pi", "agent: 'math:pi' (math:pi) is not callable; give a factory"),
         ("l2+math:pi", "agent: 'math:pi' (math:pi) is not callable"),
         ("l2+no_such_module:x", "cannot be loaded: ModuleNotFoundError: No module named"),
-        (f"l2+{__name__}:plain", "is no method, which has one of build, attach, wrap_optimizer"),
+        (f"l2+{__name__}:plain", "is no method, which has one of build, wrap_optimizer, before"),
         (f"l2+{__name__}:plain", "a whole agent joins no other, give it alone"),
+        (f"l2+{__name__}:Idle", "is no method, which has one of build, wrap_optimizer, before"),
+        (f"l2+{__name__}:Seeded", "has a setting seed, as every agent has; rename it"),
+        (f"l2+{__name__}:Builder", "has the argument observation_space; a method's settings are"),
+        (f"l2+{__name__}:Builder", "A whole agent joins no other"),
         (f"l2+{__name__}:ByPosition", "has the argument rate; a method's settings are keyword"),
+        ("./mine.py:Mine", "agent: './mine.py:Mine' is not module:attribute, such as my_module:"),
         (f"l2+{__name__}:WithoutDefault", "has the argument rate; a method's settings are"),
         (f"{__name__}:Pull+{__name__}:Pull", f"names {__name__}:Pull twice; give it once"),
     ],
@@ -195,6 +201,30 @@ class ByPosition(Pull):
         super().__init__(strength=rate)
 
 
+class Idle:
+    """Has a hook whose name is wrong."""
+
+    def attach(self, network):
+        self.network = network
+
+    afterstep = attach
+
+
+class Seeded(Pull):
+    def __init__(self, *, seed=0):
+        super().__init__(strength=seed)
+
+
+class Builder:
+    """A whole agent that forgets the device, with a method called like a hook."""
+
+    def __init__(self, observation_space, action_space, *, seed):
+        self.build = seed
+
+    def build(self):
+        """No hook."""
+
+
 class WithoutDefault(Pull):
     def __init__(self, *, rate):
         super().__init__(strength=rate)
@@ -216,9 +246,13 @@ def test_a_method_of_another_joins_ours():
     assert np.allclose(weight.detach(), 0.25 + shrunk * (start - 0.25))
 
 
-def test_a_method_alone_is_no_agent():
+def test_a_method_alone_is_no_agent_and_an_agent_that_cannot_be_called_no_method():
     message = refused(agents.make, f"{__name__}:Pull", *problem(), seed=0)
     assert message == f"agent: {__name__}:Pull is a method; give backprop+{__name__}:Pull"
+    (fault,) = check_agent(f"{__name__}:Pull")
+    assert "it is a method; check it with a base, as backprop+module:Class" in fault
+    message = refused(agents.make, f"{__name__}:Builder", *problem(), seed=0)
+    assert "cannot be called as factory(" in message and "'device'" in message
 
 
 @pytest.mark.parametrize("path", ["plain", "Holder.inner"])

@@ -106,6 +106,7 @@ CASES: list[tuple[list[str], list[str]]] = [
     (["data", "lst"], ["data", "'lst'", "nearest: list"]),
     (["data", "verify", "mnst"], ["'mnst'", "digits", "nearest: mnist"]),
     (["data", "fetch"], ["fetch", "mnist"]),
+    (["check-agent", "redo", "--set", "period=0.5"], ["period", "0.5", "a whole number"]),
     (["check-agent", "bakprop"], ["agent", "'bakprop'", "nearest: backprop"]),
     (["check-problem", "PermutedDigit-v0"], ["problem", "nearest: PermutedDigits-v0"]),
 ]

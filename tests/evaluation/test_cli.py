@@ -67,6 +67,8 @@ def test_list_shows_settings_with_their_defaults_and_choices(capsys: Capture) ->
     assert "flip = None  (one, all)\n" in problems and "num_tasks = None\n" in problems
     agents = said(capsys, "list", "agents", "-v")[0]
     assert "step_size = 0.01" in agents and "dropout_rate = 0.03" in agents
+    methods = said(capsys, "list", "methods", "-v")[0]
+    assert "weight_decay = 0.001" in methods and "step_size" not in methods
     assert "digits" in said(capsys, "list", "studies", "-v")[0]
     assert said(capsys, "list", "-v")[0].count("\n") > 50
 
@@ -179,6 +181,10 @@ def test_our_own_studies_name_real_things(name: str) -> None:
     assert all(config.seed in study.tuning_seeds for config in study.tuning())
 
 
+def test_an_agent_is_checked_with_settings(capsys: Capture) -> None:
+    assert "keeps the contract" in said(capsys, "check-agent", "redo", "--set", "period=3")[0]
+
+
 def test_score_report_and_export(capsys: Capture) -> None:
     for agent in ("backprop", "fresh"):
         run(capsys, agent, "--seeds", "0:3")
@@ -204,6 +210,9 @@ def test_score_report_and_export(capsys: Capture) -> None:
         rows = list(csv.DictReader(file))
     assert len(rows) == 7 * 3
     want = ["problem", "agent", "settings_hash", "seed", "task", "updates", "accuracy", "loss"]
+    assert {row["purpose"] for row in rows} == {"report"}
+    assert json.loads(rows[0]["agent_settings"])["step_size"] == 1e30
+    assert json.loads(rows[0]["problem_settings"])["permute"] == "pixels"
     want += ["seconds", "engine", "dead_units", "srank_99", "gradient_norm"]
     assert set(want) <= set(rows[0])
     (row,) = (r for r in rows if (r["agent"], r["seed"], r["task"]) == ("backprop", "2", "1"))

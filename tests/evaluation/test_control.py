@@ -183,6 +183,15 @@ def test_time_never_goes_back_while_copies_switch_one_after_another(tmp_path: Pa
     assert seen == sorted(seen) and apart
 
 
+def test_a_task_begins_when_the_last_of_the_copies_that_are_in_it_enters_it() -> None:
+    life = ControlLife(control(settings={**PPO_NET, "copies": 3}))
+    steps = life.envs[0].unwrapped._tally.steps = 4000
+    for env, task, began in zip(life.envs, (1, 1, 2), (2000, 2300, 3900), strict=True):
+        env.unwrapped._task, env.unwrapped._began = task, began
+    life.watch.task = 1
+    assert (life.clock.task, life.clock.example, life.clock.examples) == (1, steps - 2300, steps)
+
+
 def test_copies_can_be_stopped_too(tmp_path: Path) -> None:
     config = control(METHODS, settings={**HOT, "copies": 2})
     want = live(config, tmp_path / "long")

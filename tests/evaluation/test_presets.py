@@ -60,6 +60,26 @@ def test_published_arms_have_their_settings(agent: str, own: dict[str, Any]) -> 
     assert {name: config.agent_settings[name] for name in published} == published
 
 
+class Grows:
+    """A method with settings that learners have, too."""
+
+    def __init__(self, *, hidden: int = 3, step_size: float = 0.5) -> None: ...
+
+    def after_step(self, batch: Any) -> None: ...
+
+
+@pytest.mark.parametrize(("base", "size"), [("backprop", [32, 32]), ("linear", None)])
+def test_a_preset_is_for_the_base_whatever_settings_a_method_has(base: str, size: Any) -> None:
+    (config,) = configure("PermutedDigits-v0", f"{base}+{__name__}:Grows")
+    (plain,) = configure("PermutedDigits-v0", base)
+    own = config.agent_settings
+    name = f"{__name__}:Grows".replace(".", "_").replace(":", "_")
+    assert own.get("hidden" if base == "linear" else f"{name}_hidden") == 3
+    assert own.get("backprop_hidden") == plain.agent_settings.get("hidden") == size
+    assert own[f"{base}_step_size"] == plain.agent_settings["step_size"]
+    assert own[f"{name}_step_size"] == 0.5
+
+
 @pytest.mark.parametrize("agent", ["sb3/sac", "fresh+sb3/a2c"])
 def test_the_paper_has_no_settings_for_other_algorithms(agent: str) -> None:
     with pytest.raises(ValueError, match="^preset: paper has no settings for sb3/...; it has sb3"):

@@ -275,6 +275,36 @@ def test_a_stream_that_shows_something_else_is_not_continued(tmp_path: Path) -> 
     assert snapshot(tmp_path) == before
 
 
+METHOD = """
+class Shrink:
+    def __init__(self, *, by=0.9):
+        self.by = by  # a comment
+    def attach(self, network):
+        self.network = network
+    def after_step(self, batch):
+        for one in self.network.params.values():
+            one.mul_(self.by)
+"""
+
+
+def test_what_a_changed_plugin_has_run_is_neither_shown_as_its_own_nor_continued(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.syspath_prepend(tmp_path)
+    plugin, folder = tmp_path / "shrinking.py", tmp_path / "run"
+    plugin.write_text(METHOD)
+    run_one(cell("l2+shrinking:Shrink", tasks=2), folder)
+    (source,) = read(folder)["plugins"].items()
+    assert source[0] == "shrinking:Shrink" and len(source[1]) == 12
+    plugin.write_text(METHOD.replace("a comment", "another"))
+    assert resumable(cell("l2+shrinking:Shrink", tasks=2), folder) is DONE
+    plugin.write_text(METHOD.replace("mul_", "add_"))
+    for tasks in (2, 3):
+        with pytest.raises(ValueError, match="the code of shrinking:Shrink has changed since"):
+            run_one(cell("l2+shrinking:Shrink", tasks=tasks), folder)
+    assert read(folder)["tasks"] == 2
+
+
 def test_a_folder_of_another_run_is_refused(tmp_path: Path) -> None:
     run_one(cell(), tmp_path)
     before = snapshot(tmp_path)
