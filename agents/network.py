@@ -88,7 +88,7 @@ class Network:
         seed: what the methods' own generators are keyed by: one a member, or the first of
             consecutive ones.
         lead: () for one network, (P,) for P members.
-        restart: draws all parameters anew and clears the optimizer and every method.
+        restart: draws all parameters anew, clears the optimizer and attaches every method again.
         captured: a step is recorded and repeated, so that a method must do the same operations
             every time and look at no value.
         buffers: live buffers by name, such as running statistics.

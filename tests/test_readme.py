@@ -71,3 +71,34 @@ def test_a_module_of_the_current_folder_is_found(my_module) -> None:
     command = [sys.executable, "-P", "-c", start, "check-problem", "my_problem:mine/Rotation-v0"]
     finished = subprocess.run(command, cwd=my_module, capture_output=True, text=True)
     assert finished.returncode == 0, finished.stderr
+
+
+EXTENDING = (ROOT / "docs" / "extending.md").read_text()
+
+
+@pytest.fixture
+def of_its_own(tmp_path, monkeypatch):
+    (code,) = re.findall(r"```python\n(.*?)```", EXTENDING, flags=re.DOTALL)
+    (study,) = re.findall(r"```toml\n(.*?)```", EXTENDING, flags=re.DOTALL)
+    (tmp_path / "my_module.py").write_text(code)
+    (tmp_path / "quietest.toml").write_text(study)
+    monkeypatch.syspath_prepend(tmp_path)
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+@pytest.mark.parametrize("base", ["adam", "fresh", "sb3/a2c"])
+def test_a_method_on_units_keeps_the_contract(of_its_own, base, capsys) -> None:
+    agent = f"{base}+my_module:Quietest"
+    assert main(["check-agent", agent, "--set", "period=7"]) == 0, capsys.readouterr()
+    if base == "adam":
+        given = ["--set", "hidden=[]"]
+        assert main(["run", "PermutedDigits-v0", "--agent", agent, *given]) == 2
+        assert "Quietest needs hidden layers" in capsys.readouterr().err
+
+
+def test_a_study_of_it_is_understood(of_its_own, capsys) -> None:
+    assert main(["study", "quietest.toml", "--dry-run"]) == 0
+    assert capsys.readouterr().out.count("my_module.Quietest") == 5
+    assert main(["study", "quietest.toml", "--dry-run", "--tuning"]) == 0
+    assert capsys.readouterr().out.count("my_module.Quietest") == 2 * 3
