@@ -38,12 +38,16 @@ def main() -> None:
             for column in ("return", "anchor")
         )
         print(*names, f"{len(lives)} seeds, {returns.shape[1]} tasks", sep=", ")
-        both = (returns, (returns > anchor).astype(float))
+        above = returns > anchor
+        both = (returns, above.astype(float))
         for panel, measure, values in zip(panels, MEASURES, both, strict=True):
             show(measure, values)
             draw(panel, ", ".join(names), values)
             panel.set(xlabel="task", ylabel=measure, ylim=(0, None))
             panel.xaxis.get_major_locator().set_params(integer=True)
+        for what, window in (("early", early_window), ("late", late_window)):
+            part = (slice(None), window(returns.shape[1]))
+            print(f"  return where above it, {what}: {returns[part][above[part]].mean():.1f}")
     panels[0].legend(frameon=False)
     if parsed.out:
         figure.savefig(parsed.out, dpi=110)
