@@ -70,10 +70,10 @@ class _Normalise(torch.autograd.Function):
 
     @staticmethod
     def forward(ctx: Any, inputs: Tensor, norm: OnlineNorm) -> Tensor:
-        decay = norm.forward_decay
-        means = followed(norm.mean, (1 - decay) * inputs, decay)
+        decay = torch.full_like(inputs, norm.forward_decay)
+        means = followed(norm.mean, decay, (1 - decay) * inputs)
         centred = inputs - means[:-1]
-        variances = followed(norm.variance, decay * (1 - decay) * centred.square(), decay)
+        variances = followed(norm.variance, decay, decay * (1 - decay) * centred.square())
         roots = (variances[:-1] + EPSILON).sqrt()
         result = centred / roots
         norm.mean.copy_(means[-1])
@@ -84,26 +84,29 @@ class _Normalise(torch.autograd.Function):
 
     @staticmethod
     def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, None]:
-        norm, share = ctx.norm, 1 - ctx.norm.backward_decay
-        normal, roots = ctx.saved_tensors
-        controlled = []
-        for g, n in zip(gradients[0], normal, strict=True):
-            controlled.append(torch.addcmul(g, norm.product, n, value=-share))
-            norm.product.addcmul_(controlled[-1], n)
-        scaled = torch.stack(controlled) / roots
-        shifts = followed(norm.shift, scaled, norm.backward_decay)
+        norm, (gradient,), (normal, roots) = ctx.norm, gradients, ctx.saved_tensors
+        share = 1 - norm.backward_decay
+        products = followed(norm.product, 1 - share * normal.square(), gradient * normal)
+        scaled = (gradient - share * products[:-1] * normal) / roots
+        shifts = followed(norm.shift, torch.full_like(scaled, norm.backward_decay), scaled)
+        norm.product.copy_(products[-1])
         norm.shift.copy_(shifts[-1])
         return scaled - share * shifts[:-1], None
 
 
-def followed(start: Tensor, inputs: Tensor, decay: float) -> Tensor:
-    """Return x_0 = start and x_1 to x_n of x <- decay x + input, (n + 1, units).
+def followed(start: Tensor, factors: Tensor, inputs: Tensor) -> Tensor:
+    """Return x_0 = start and x_1 to x_n of x <- factor x + input, (n + 1, units).
+
+    Each step is a map x -> a x + b; in every round the maps of twice as many steps are composed.
 
     Args:
         start: (units,).
+        factors: (n, units).
         inputs: (n, units).
-        decay: in (0, 1).
     """
-    ages = torch.arange(len(inputs) + 1, dtype=inputs.dtype, device=inputs.device)
-    gaps = ages[:, None] - ages[1:]
-    return decay ** ages[:, None] * start + (decay**gaps).tril(-1) @ inputs
+    a, b, steps = factors, inputs, 1
+    while steps < len(inputs):
+        b = torch.cat([b[:steps], torch.addcmul(b[steps:], a[steps:], b[:-steps])])
+        a = torch.cat([a[:steps], a[steps:] * a[:-steps]])
+        steps *= 2
+    return torch.cat([start[None], a * start + b])

@@ -22,7 +22,7 @@ def layer(units=3, f=F, b=B):
     return norm
 
 
-@pytest.mark.parametrize("batch", [1, 4])
+@pytest.mark.parametrize("batch", [1, 4, 7])
 def test_forward_and_backward_are_the_published_rules(batch):
     norm, rng = layer(), np.random.default_rng(0)
     weight, bias = norm.weight.detach().numpy(), norm.bias.detach().numpy()
