@@ -61,10 +61,13 @@ class Composition:
         fixed = [head[name] for name in ("observation_space", "action_space", "seed", "device")]
         self.__signature__ = inspect.Signature([*fixed, *settings])
 
-    def base_setting(self, name: str) -> str | None:
-        """Return what a setting of the base is called in the signature, None if it has none."""
-        names = [public for public, owner in self.owners.items() if owner == (self.base, name)]
-        return names[0] if names else None
+    def public(self, part: str, name: str) -> str | None:
+        """Return what a setting of a part, or else of the base, is called in the signature.
+
+        None if neither has it.
+        """
+        names = {owner: public for public, owner in self.owners.items()}
+        return names.get((part, name), names.get((self.base, name)))
 
     def canonical(self, key: str) -> str:
         """Return the name in the signature of `key`, which may be written `part.setting`.

@@ -8,6 +8,8 @@ A distribution offers one by an entry point of the group `continual_envs.agents`
 from __future__ import annotations
 
 import ast
+import contextlib
+import functools
 import hashlib
 import importlib
 import inspect
@@ -135,18 +137,30 @@ def _not_settings(build: Factory) -> Iterator[str]:
 
 
 def sources(name: str) -> dict[str, str]:
-    """Return a hash of the module of every plugin in an agent's name, comments left aside.
+    """Return a hash of the code of every plugin in an agent's name, comments left aside.
 
-    Twelve hexadecimal digits; a plugin that has no file is left out.
+    It is of the module in which the plugin is defined, as that was when it was loaded, and not of
+    what the module imports. Twelve hexadecimal digits; code that has no file is left out.
     """
     installed, result = plugins(), {}
     for part in name.split("+"):
-        target = installed[part].value if part in installed else part
-        module = sys.modules.get(target.partition(":")[0])
-        if ":" in target and module is not None and getattr(module, "__file__", None):
-            code = ast.dump(ast.parse(Path(str(module.__file__)).read_bytes()))
-            result[part] = hashlib.sha256(code.encode()).hexdigest()[:12]
+        if ":" in part or part in installed:
+            loaded = load(part, installed[part].value if part in installed else part)
+            if code := _code(getattr(loaded, "__module__", "")):
+                result[part] = code
     return result
+
+
+@functools.cache
+def _code(module: str) -> str:
+    """Return the hash of a module's source when this is first called, "" if it has none."""
+    try:
+        source = Path(str(sys.modules[module].__file__)).read_bytes()
+    except (KeyError, AttributeError, OSError):
+        return ""
+    with contextlib.suppress(SyntaxError, ValueError):  # another language's
+        source = ast.unparse(ast.parse(source)).encode()
+    return hashlib.sha256(source).hexdigest()[:12]
 
 
 def load(name: str, target: str) -> Factory:
@@ -156,7 +170,7 @@ def load(name: str, target: str) -> Factory:
         ValueError: it cannot be loaded, or not be called.
     """
     module, _, attribute = target.partition(":")
-    if not all(word.isidentifier() for word in module.split(".")):
+    if "/" in module or "" in module.split("."):
         raise ValueError(f"agent: {name!r} is not module:attribute, such as my_module:MyAgent")
     try:
         loaded = importlib.import_module(module)
@@ -167,6 +181,7 @@ def load(name: str, target: str) -> Factory:
         raise ValueError(f"agent: {name!r} ({target}) cannot be loaded: {cause}") from error
     if not callable(loaded):
         raise ValueError(f"agent: {name!r} ({target}) is not callable; give a factory")
+    _code(getattr(loaded, "__module__", module))  # now, before its file changes
     result: Factory = loaded
     return result
 

@@ -24,8 +24,8 @@ class Parser(argparse.ArgumentParser):
 
     def error(self, message: str) -> NoReturn:
         """Print the complaint."""
-        if "required: PROBLEM" in message:
-            message += "; PROBLEM comes before --set and --problem-set, which take all that follows"
+        if "required: PROBLEM" in message or "required: NAME" in message:
+            message += "; it comes before --set and --problem-set, which take all that follows"
         self.exit(2, f"{self.prog}: {' '.join(message.split())}\n")
 
 
@@ -145,7 +145,7 @@ def build_parser() -> tuple[argparse.ArgumentParser, dict[str, argparse.Argument
 
     sub = command("check-agent", _check_agent, "Check that an agent keeps the contract.")
     sub.add_argument("name", metavar="NAME")
-    text = "settings at which a rare thing happens within a hundred steps"
+    text = "settings at which a rare thing happens within a hundred steps; NAME comes first"
     sub.add_argument(
         "--set", nargs="+", default=[], metavar="KEY=VALUE", action="extend", help=text
     )

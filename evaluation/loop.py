@@ -222,7 +222,7 @@ def _describe(config: RunConfig, life: Life | ControlLife, bins: int) -> dict[st
         seed=config.seed,
         bins=bins,
         distributions=life.distributions,
-        plugins=registry.sources(config.agent),
+        **({"plugins": sources} if (sources := registry.sources(config.agent)) else {}),
         tasks=config.tasks,
         engine=life.engine,
         device=config.device,

@@ -230,16 +230,12 @@ def lookup(problem: str, preset: str) -> Preset:
 
 def agent_settings(preset: Preset, agent: str, known: Mapping[str, Any]) -> dict[str, Any]:
     """Return the preset's settings of an agent, under the names in `known`."""
-    named = getattr(registry.factory(agent), "base_setting", lambda key: key)
-    usual = {named(key): value for key, value in preset.agents.get("*", {}).items()}
-    result = {key: value for key, value in usual.items() if key in known}
-    parts = agent.split("+")
+    build, parts = registry.factory(agent), agent.split("+")
+    public = getattr(build, "public", lambda part, name: name)
+    result = {public("*", name): value for name, value in preset.agents.get("*", {}).items()}
     for part, values in preset.agents.items():
         for key, value in values.items() if part in parts else ():
             owner, _, name = key.rpartition(".")
-            if owner and owner not in parts:
-                continue
-            own = f"{owner or part}_{name}".replace("-", "_").replace("/", "_")
-            if own in known or name in known:
-                result[own if own in known else name] = value
-    return result
+            if not owner or owner in parts:
+                result[public(owner or part, name)] = value
+    return {name: value for name, value in result.items() if name in known}

@@ -268,4 +268,6 @@ def _notes(own: Group, rivals: Sequence[Group]) -> tuple[str, ...]:
     others = max(g.num_tasks for g in rivals)
     if others > own.num_tasks:
         notes.append(f"others have {others} tasks, this {own.num_tasks}: not comparable")
+    if len({str(run.config.get("plugins")) for run in own.runs}) > 1:
+        notes.append(f"the code of {own.config['agent']} changed between seeds")
     return tuple(notes)

@@ -181,7 +181,7 @@ def _lacks(made: Any) -> Iterator[str]:
 
 def signature(factory: Callable[..., Any]) -> Iterator[str]:
     """Two spaces, keyword-only seed, device="cpu", and settings with plain defaults."""
-    if registry.is_method(factory):
+    if registry.is_method(getattr(factory, "func", factory)):  # of a partial
         yield "signature: it is a method; check it with a base, as backprop+module:Class"
         return
     found = inspect.signature(factory, eval_str=True).parameters

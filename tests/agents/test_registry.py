@@ -1,3 +1,4 @@
+import functools
 import inspect
 import subprocess
 import sys
@@ -251,6 +252,7 @@ def test_a_method_alone_is_no_agent_and_an_agent_that_cannot_be_called_no_method
     assert message == f"agent: {__name__}:Pull is a method; give backprop+{__name__}:Pull"
     (fault,) = check_agent(f"{__name__}:Pull")
     assert "it is a method; check it with a base, as backprop+module:Class" in fault
+    assert check_agent(functools.partial(Pull, strength=0.5)) == [fault]
     message = refused(agents.make, f"{__name__}:Builder", *problem(), seed=0)
     assert "cannot be called as factory(" in message and "'device'" in message
 

@@ -80,6 +80,14 @@ def test_a_preset_is_for_the_base_whatever_settings_a_method_has(base: str, size
     assert own[f"{name}_step_size"] == 0.5
 
 
+def test_what_a_preset_has_for_a_part_is_of_the_part_or_of_the_base() -> None:
+    (config,) = configure("KumarContinualImageNet-v0", f"l2+{__name__}:Grows", preset="paper")
+    assert config.agent_settings["backprop_step_size"] == 1e-3
+    assert config.agent_settings["weight_decay"] == 1e-3
+    name = f"{__name__}:Grows".replace(".", "_").replace(":", "_")
+    assert config.agent_settings[f"{name}_step_size"] == 0.5
+
+
 @pytest.mark.parametrize("agent", ["sb3/sac", "fresh+sb3/a2c"])
 def test_the_paper_has_no_settings_for_other_algorithms(agent: str) -> None:
     with pytest.raises(ValueError, match="^preset: paper has no settings for sb3/...; it has sb3"):

@@ -3,6 +3,7 @@
 import json
 import multiprocessing
 import random
+import sys
 import time
 from collections.abc import Callable
 from dataclasses import replace
@@ -12,6 +13,7 @@ from typing import Any
 import pytest
 
 import evaluation
+from agents import registry
 from evaluation import loop
 from evaluation.config import RunConfig
 from evaluation.executors import execute
@@ -291,18 +293,35 @@ def test_what_a_changed_plugin_has_run_is_neither_shown_as_its_own_nor_continued
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.syspath_prepend(tmp_path)
-    plugin, folder = tmp_path / "shrinking.py", tmp_path / "run"
-    plugin.write_text(METHOD)
-    run_one(cell("l2+shrinking:Shrink", tasks=2), folder)
-    (source,) = read(folder)["plugins"].items()
-    assert source[0] == "shrinking:Shrink" and len(source[1]) == 12
-    plugin.write_text(METHOD.replace("a comment", "another"))
-    assert resumable(cell("l2+shrinking:Shrink", tasks=2), folder) is DONE
+    plugin, agent = tmp_path / "shrinking.py", "l2+shrinking:Shrink"
+
+    def write(code: str) -> None:
+        """Write the module as for another process, which imports it anew."""
+        plugin.write_text(code)
+        sys.modules.pop("shrinking", None)
+        registry._code.cache_clear()
+
+    write(METHOD)
+    one, other = (cell(agent, tasks=2, seeds=[seed]) for seed in (0, 1))
+    run_one(one, tmp_path / "0")
+    ((name, code),) = read(tmp_path / "0")["plugins"].items()
+    assert name == "shrinking:Shrink" and len(code) == 12
+    write(METHOD.replace("a comment", "another"))
+    assert resumable(one, tmp_path / "0") is DONE
     plugin.write_text(METHOD.replace("mul_", "add_"))
+    assert resumable(one, tmp_path / "0") is DONE, "in this process it is still the old one"
+    write(METHOD.replace("mul_", "add_"))
     for tasks in (2, 3):
         with pytest.raises(ValueError, match="the code of shrinking:Shrink has changed since"):
-            run_one(cell("l2+shrinking:Shrink", tasks=tasks), folder)
-    assert read(folder)["tasks"] == 2
+            run_one(cell(agent, tasks=tasks), tmp_path / "0")
+    run_one(other, tmp_path / "1")
+    (score,) = evaluation.score(evaluation.load(tmp_path))
+    assert f"the code of {agent} changed between seeds" in score.notes
+
+
+def test_code_that_cannot_be_read_has_no_hash() -> None:
+    assert registry.sources("l2+time:sleep") == registry.sources("l2+redo") == {}
+    assert set(registry.sources(f"l2+{__name__}:registry.load")) == {f"{__name__}:registry.load"}
 
 
 def test_a_folder_of_another_run_is_refused(tmp_path: Path) -> None:
