@@ -3,8 +3,10 @@
 PPO with the sizes of Dohare et al. 2024 on SlipperyAnt (2x256, 2,048 steps, 10 epochs of 16
 minibatches; else as Stable-Baselines3 has it), CPU time of one thread. Plain Stable-Baselines3, the
 agent without a method, with methods, and the same recorded as a run is, take turns of one rollout
-and its updates each; the ratio is the median over rounds of that to plain. Where plain's time goes
-is measured in the same process. Writes benchmarks/results/control.csv.
+and its updates each; the ratio is the median over rounds of that to plain. Layer normalisation and
+dropout are the same work in plain Stable-Baselines3, so that an agent with every method has its
+ratio to a plain one with these. Where plain's time goes is measured in the same process. Writes
+benchmarks/results/control.csv.
 """
 
 from __future__ import annotations
@@ -34,10 +36,13 @@ SIZES: dict[str, Any] = {"n_steps": STEPS, "batch_size": 128, "n_epochs": 10}
 OURS: dict[str, Any] = {**SIZES, "hidden": (256, 256), "activation": "relu"}
 FEW = "sb3/ppo+equal-betas+l2+redo+continual-backprop"
 METHODS = f"{FEW}+shrink-perturb"  # which draws noise for every parameter at every update
+EVERY = f"{METHODS}+layer-norm+dropout"
+PLAIN, SAME = "plain Stable-Baselines3", "plain Stable-Baselines3, layer normalisation, dropout"
+DROPOUT = {"dropout_rate": 0.1}
 # Those that change the network itself, and so what an update computes, each alone.
 ALONE: dict[str, dict[str, Any]] = {
     "layer-norm": {},
-    "dropout": {"dropout_rate": 0.1},
+    "dropout": DROPOUT,
     "online-norm": {},
 }
 # The methods as published, but for units that are mature, and so replaced, soon enough to be timed.
@@ -46,10 +51,12 @@ HOT |= {"profile": "code", "replacement": "bernoulli"}
 RESULTS = Path(__file__).parent / "results" / "control.csv"
 
 
-def plain() -> Callable[[], Any]:
-    """Return a turn of Stable-Baselines3 as a user writes it."""
+def plain(more: bool = False) -> Callable[[], Any]:
+    """Return a turn of Stable-Baselines3 as a user writes it, `more` with other networks."""
     policy = {"net_arch": [256, 256], "activation_fn": torch.nn.ReLU}
     model = PPO("MlpPolicy", gym.make(ID), seed=0, policy_kwargs=policy, **SIZES)
+    if more:
+        put_in(model.policy)
     _, callback = model._setup_learn(10**9)
 
     def turn() -> None:
@@ -57,6 +64,17 @@ def plain() -> Callable[[], Any]:
         model.train()
 
     return turn
+
+
+def put_in(policy: Any) -> None:
+    """Put layer normalisation and dropout around every activation, as a user writes it."""
+    for network in (policy.mlp_extractor.policy_net, policy.mlp_extractor.value_net):
+        for place in (1, 3):
+            norm, dropout = torch.nn.LayerNorm(256), torch.nn.Dropout(DROPOUT["dropout_rate"])
+            network[place] = torch.nn.Sequential(norm, network[place], dropout)
+    policy.optimizer = policy.optimizer_class(
+        policy.parameters(), lr=3e-4, **policy.optimizer_kwargs
+    )
 
 
 def adapted(name: str, settings: dict[str, Any]) -> Callable[[], Any]:
@@ -117,12 +135,14 @@ def main(rounds: int = 5) -> None:
     torch.set_flush_denormal(True)
     with tempfile.TemporaryDirectory() as folder:
         turns = {
-            "plain Stable-Baselines3": plain(),
+            PLAIN: plain(),
             "sb3/ppo": adapted("sb3/ppo", {}),
             FEW: adapted(FEW, HOT),
             METHODS: adapted(METHODS, HOT),
             f"{METHODS}, recorded": recorded(Path(folder)),
             **{f"sb3/ppo+{name}": adapted(f"sb3/ppo+{name}", own) for name, own in ALONE.items()},
+            SAME: plain(more=True),
+            EVERY: adapted(EVERY, HOT | DROPOUT),
         }
         times: dict[str, list[float]] = {name: [] for name in turns}
         for turn in range(rounds + 1):  # the first warms up
@@ -131,11 +151,12 @@ def main(rounds: int = 5) -> None:
                 if turn:
                     times[name].append(took)
         found = [parts() for _ in range(3)]
-    plainly = times["plain Stable-Baselines3"]
-    rows = [
-        (name, median(took), median(a / b for a, b in zip(took, plainly, strict=True)))
-        for name, took in times.items()
-    ]
+    plainly = times[PLAIN]
+    rows = []
+    for name, took in times.items():
+        beside = times[SAME] if name == EVERY else plainly
+        ratio = median(a / b for a, b in zip(took, beside, strict=True))
+        rows.append((name, median(took), ratio))
     for name in found[0]:
         part = median(one[name] for one in found)
         rows.append((f"of plain: {name}", part, part / median(plainly)))
