@@ -181,7 +181,8 @@ def load(name: str, target: str) -> Factory:
         raise ValueError(f"agent: {name!r} ({target}) cannot be loaded: {cause}") from error
     if not callable(loaded):
         raise ValueError(f"agent: {name!r} ({target}) is not callable; give a factory")
-    _code(getattr(loaded, "__module__", module))  # now, before its file changes
+    if name not in (*METHODS, *ALGORITHMS):
+        _code(getattr(loaded, "__module__", module))  # now, before its file changes
     result: Factory = loaded
     return result
 
