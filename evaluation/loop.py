@@ -23,6 +23,7 @@ STEPS = 256  # steps between looks at the clock; the faster engines soon take mo
 AT_ONCE = 2**22  # numbers that the engine torch is given at a time
 SOON = 0.05  # seconds in which they may take twice as many
 SAVE_AFTER, SAVE_AT_MOST_EVERY = 60.0, 5.0  # seconds
+SAVING = 0.02  # share of the time that checkpoints of large networks may take between two of them
 Progress = Callable[[float], None]
 
 
@@ -84,6 +85,7 @@ class Run:
         self._description = description
         self._recorded = state["recorder"] if state else None
         self._spent = state["seconds"] if state else 0.0
+        self._took = 0.0  # by the latest checkpoint
         self._progress = progress
 
     def live(self) -> None:
@@ -164,9 +166,11 @@ class Run:
 
     def _save_if_due(self, between_tasks: bool) -> None:
         now = time.perf_counter()
-        if now - self._saved > (SAVE_AT_MOST_EVERY if between_tasks else SAVE_AFTER):
+        pause = min(SAVE_AFTER, max(SAVE_AT_MOST_EVERY, self._took / SAVING))
+        if now - self._saved > (pause if between_tasks else SAVE_AFTER):
             self._save()
             self._saved = time.perf_counter()
+            self._took = self._saved - now
         self._tell()
 
     def _seconds(self) -> float:

@@ -75,7 +75,12 @@ def test_what_is_done_is_left_untouched(tmp_path: Path) -> None:
 
 def _often(patch: pytest.MonkeyPatch | None = None) -> None:
     """Checkpoint after every task and every few milliseconds in it."""
-    for name, value in (("SAVE_AT_MOST_EVERY", 0.0), ("SAVE_AFTER", 0.005), ("STEPS", 2)):
+    for name, value in (
+        ("SAVE_AT_MOST_EVERY", 0.0),
+        ("SAVE_AFTER", 0.005),
+        ("SAVING", 1e9),
+        ("STEPS", 2),
+    ):
         if patch:
             patch.setattr(loop, name, value)
         else:
@@ -317,6 +322,27 @@ def test_what_a_changed_plugin_has_run_is_neither_shown_as_its_own_nor_continued
     run_one(other, tmp_path / "1")
     (score,) = evaluation.score(evaluation.load(tmp_path))
     assert f"the code of {agent} changed between seeds" in score.notes
+
+
+def test_checkpoints_that_take_long_are_rare(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(loop, "SAVE_AT_MOST_EVERY", 0.0)
+    saves: list[float] = []
+    save = loop.Run._save
+
+    def slow(run: loop.Run) -> None:
+        saves.append(time.perf_counter())
+        time.sleep(0.5)  # fifty times as long have to lie between two
+        save(run)
+
+    monkeypatch.setattr(loop.Run, "_save", slow)
+    run_one(cell(tasks=12), tmp_path / "slow")
+    assert len(saves) == 2, "the first, and that of the end"
+    monkeypatch.setattr(loop.Run, "_save", lambda run: saves.append(0.0) or save(run))
+    monkeypatch.setattr(loop, "SAVING", 1e9)
+    run_one(cell(tasks=12), tmp_path / "fast")
+    assert len(saves) == 2 + 12 + 1
 
 
 def test_code_that_cannot_be_read_has_no_hash() -> None:
