@@ -93,10 +93,15 @@ def factory(name: str) -> Factory:
             if ":" not in part:
                 checks.one_of("agent", part, (*BASES, *METHODS, *ALIASES))
         return Composition(resolve(name).split("+"))
-    installed = plugins()
     if ":" not in name:
         checks.one_of("agent", name, names())
-    return load(name, installed[name].value if name in installed else name)
+    return load(name, _target(name))
+
+
+def _target(name: str) -> str:
+    """Return where an installed plugin is, "module:attribute"; any other name stays as it is."""
+    installed = plugins()
+    return installed[name].value if name in installed else name
 
 
 def method(part: str) -> Factory:
@@ -142,10 +147,10 @@ def sources(name: str) -> dict[str, str]:
     It is of the module in which the plugin is defined, as that was when it was loaded, and not of
     what the module imports. Twelve hexadecimal digits; code that has no file is left out.
     """
-    installed, result = plugins(), {}
+    result = {}
     for part in name.split("+"):
-        if ":" in part or part in installed:
-            loaded = load(part, installed[part].value if part in installed else part)
+        if ":" in (target := _target(part)):
+            loaded = load(part, target)
             if code := _code(getattr(loaded, "__module__", "")):
                 result[part] = code
     return result
@@ -260,8 +265,8 @@ def make(
         inspect.signature(build).bind(observation_space, action_space, **given)
     except TypeError as error:
         if is_method(build):
-            target = plugins()[name].value if name in plugins() else name
-            raise ValueError(f"agent: {name} is a method; give backprop+{target}") from None
+            better = f"backprop+{_target(name)}"
+            raise ValueError(f"agent: {name} is a method; give {better}") from None
         wanted = "factory(observation_space, action_space, *, seed, device, **settings)"
         raise ValueError(f"agent: {name} cannot be called as {wanted}: {error}") from None
     return build(observation_space, action_space, **given)
