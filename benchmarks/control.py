@@ -3,10 +3,10 @@
 PPO with the sizes of Dohare et al. 2024 on SlipperyAnt (2x256, 2,048 steps, 10 epochs of 16
 minibatches; else as Stable-Baselines3 has it), CPU time of one thread. Plain Stable-Baselines3, the
 agent without a method, with methods, and the same recorded as a run is, take turns of one rollout
-and its updates each; the ratio is the median over rounds of that to plain. Layer normalisation and
-dropout are the same work in plain Stable-Baselines3, so that an agent with every method has its
-ratio to a plain one with these. Where plain's time goes is measured in the same process. Writes
-benchmarks/results/control.csv.
+and its updates each; the ratio is the median over rounds of that to plain. Normalisation and
+dropout are parts of the network, the same work in plain Stable-Baselines3 if somebody puts them in
+there by hand: what the adapter adds is the ratio to a plain one with the same networks. Where
+plain's time goes is measured in the same process. Writes benchmarks/results/control.csv.
 """
 
 from __future__ import annotations
@@ -24,8 +24,10 @@ import torch
 from clock import clocked
 from stable_baselines3 import PPO
 from stable_baselines3.common.vec_env import DummyVecEnv
+from torch import nn
 
 from agents import registry
+from agents.networks.online_norm import OnlineNorm
 from continual_envs import copies
 from evaluation.config import configure
 from evaluation.control import ControlLife
@@ -36,27 +38,26 @@ SIZES: dict[str, Any] = {"n_steps": STEPS, "batch_size": 128, "n_epochs": 10}
 OURS: dict[str, Any] = {**SIZES, "hidden": (256, 256), "activation": "relu"}
 FEW = "sb3/ppo+equal-betas+l2+redo+continual-backprop"
 METHODS = f"{FEW}+shrink-perturb"  # which draws noise for every parameter at every update
-EVERY = f"{METHODS}+layer-norm+dropout"
-PLAIN, SAME = "plain Stable-Baselines3", "plain Stable-Baselines3, layer normalisation, dropout"
 DROPOUT = {"dropout_rate": 0.1}
-# Those that change the network itself, and so what an update computes, each alone.
-ALONE: dict[str, dict[str, Any]] = {
-    "layer-norm": {},
-    "dropout": DROPOUT,
-    "online-norm": {},
+# Those that change the network itself, and so what an update computes; one normalisation at most.
+LAYERS: dict[str, Callable[[], nn.Module]] = {
+    "layer-norm": lambda: nn.LayerNorm(256),
+    "online-norm": lambda: OnlineNorm(256, 0.999, 0.99),
+    "dropout": lambda: nn.Dropout(DROPOUT["dropout_rate"]),
 }
+PLAIN = "plain Stable-Baselines3"
 # The methods as published, but for units that are mature, and so replaced, soon enough to be timed.
 HOT = {"redo.period": 100, "l2.weight_decay": 1e-4, "maturity": 100, "replacement_rate": 1e-4}
 HOT |= {"profile": "code", "replacement": "bernoulli"}
 RESULTS = Path(__file__).parent / "results" / "control.csv"
 
 
-def plain(more: bool = False) -> Callable[[], Any]:
-    """Return a turn of Stable-Baselines3 as a user writes it, `more` with other networks."""
-    policy = {"net_arch": [256, 256], "activation_fn": torch.nn.ReLU}
+def plain(more: str | None = None) -> Callable[[], Any]:
+    """Return a turn of Stable-Baselines3 as a user writes it, with some of LAYERS joined by +."""
+    policy = {"net_arch": [256, 256], "activation_fn": nn.ReLU}
     model = PPO("MlpPolicy", gym.make(ID), seed=0, policy_kwargs=policy, **SIZES)
     if more:
-        put_in(model.policy)
+        put_in(model.policy, more)
     _, callback = model._setup_learn(10**9)
 
     def turn() -> None:
@@ -66,12 +67,13 @@ def plain(more: bool = False) -> Callable[[], Any]:
     return turn
 
 
-def put_in(policy: Any) -> None:
-    """Put layer normalisation and dropout around every activation, as a user writes it."""
+def put_in(policy: Any, more: str) -> None:
+    """Put normalisation or dropout around every activation, as a user writes it."""
     for network in (policy.mlp_extractor.policy_net, policy.mlp_extractor.value_net):
         for place in (1, 3):
-            norm, dropout = torch.nn.LayerNorm(256), torch.nn.Dropout(DROPOUT["dropout_rate"])
-            network[place] = torch.nn.Sequential(norm, network[place], dropout)
+            layers = {name: LAYERS[name]() for name in more.split("+")}
+            behind = [layers.pop(name) for name in list(layers) if name == "dropout"]
+            network[place] = nn.Sequential(*layers.values(), network[place], *behind)
     policy.optimizer = policy.optimizer_class(
         policy.parameters(), lr=3e-4, **policy.optimizer_kwargs
     )
@@ -101,7 +103,7 @@ def parts() -> dict[str, float]:
         "MlpPolicy",
         DummyVecEnv([lambda: env]),
         seed=0,
-        policy_kwargs={"net_arch": [256, 256], "activation_fn": torch.nn.ReLU},
+        policy_kwargs={"net_arch": [256, 256], "activation_fn": nn.ReLU},
         **SIZES,
     )
     _, callback = model._setup_learn(10**9)
@@ -140,10 +142,14 @@ def main(rounds: int = 5) -> None:
             FEW: adapted(FEW, HOT),
             METHODS: adapted(METHODS, HOT),
             f"{METHODS}, recorded": recorded(Path(folder)),
-            **{f"sb3/ppo+{name}": adapted(f"sb3/ppo+{name}", own) for name, own in ALONE.items()},
-            SAME: plain(more=True),
-            EVERY: adapted(EVERY, HOT | DROPOUT),
         }
+        beside = {}
+        for more in (*LAYERS, "layer-norm+dropout", "online-norm+dropout"):
+            few, settings = ("sb3/ppo", {}) if more in LAYERS else (METHODS, HOT)
+            agent, same = f"{few}+{more}", f"{PLAIN}, {more}"
+            settings = settings | (DROPOUT if "dropout" in more else {})
+            turns |= {same: plain(more), agent: adapted(agent, settings)}
+            beside[agent] = same
         times: dict[str, list[float]] = {name: [] for name in turns}
         for turn in range(rounds + 1):  # the first warms up
             for name, work in turns.items():
@@ -151,21 +157,22 @@ def main(rounds: int = 5) -> None:
                 if turn:
                     times[name].append(took)
         found = [parts() for _ in range(3)]
-    plainly = times[PLAIN]
     rows = []
     for name, took in times.items():
-        beside = times[SAME] if name == EVERY else plainly
-        ratio = median(a / b for a, b in zip(took, beside, strict=True))
-        rows.append((name, median(took), ratio))
+        ratios = [
+            median(a / b for a, b in zip(took, times[base], strict=True))
+            for base in (PLAIN, beside.get(name, PLAIN))
+        ]
+        rows.append((name, median(took), *ratios))
     for name in found[0]:
         part = median(one[name] for one in found)
-        rows.append((f"of plain: {name}", part, part / median(plainly)))
+        rows.append((f"of plain: {name}", part, *2 * [part / median(times[PLAIN])]))
     with open(RESULTS, "w", newline="", encoding="utf-8") as file:
         writer = csv.writer(file, lineterminator="\n")
-        writer.writerow(["what", "microseconds_per_step", "ratio_to_plain"])
-        for name, took, ratio in rows:
-            writer.writerow([name, f"{took:.0f}", f"{ratio:.3f}"])
-            print(f"{name:75} {took:8.0f} us a step  {ratio:.3f}")
+        writer.writerow(["what", "microseconds_per_step", "ratio_to_plain", "same_networks"])
+        for name, took, ratio, same in rows:
+            writer.writerow([name, f"{took:.0f}", f"{ratio:.3f}", f"{same:.3f}"])
+            print(f"{name:80} {took:8.0f} us a step  {ratio:.3f}  same networks {same:.3f}")
 
 
 if __name__ == "__main__":

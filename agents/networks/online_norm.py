@@ -6,6 +6,10 @@ from typing import Any, cast
 
 import torch
 from torch import Tensor, nn
+from torch.autograd.function import once_differentiable
+from torch.nn import functional
+
+from agents.base import Array
 
 EPSILON = 1e-5
 RUNNING = ("mean", "variance", "product", "shift")  # its buffers
@@ -57,12 +61,51 @@ class OnlineNorm(nn.Module):
 
     def forward(self, inputs: Tensor) -> Tensor:
         """Return the normalised pre-activations."""
+        if self.training and inputs.device.type == "cpu":
+            return _apply(_Compiled, inputs, self.weight, self.bias, self)
+        return self.composed(inputs)
+
+    def composed(self, inputs: Tensor) -> Tensor:
+        """Do as `forward`, by operations that every device has."""
         if self.training:
-            normal = cast(Tensor, _Normalise.apply(inputs, self))  # type: ignore[no-untyped-call]
+            scaled = _apply(_Normalise, inputs, self) * self.weight + self.bias
         else:
-            normal = (inputs - self.mean) / (self.variance + EPSILON).sqrt()
-        scaled = normal * self.weight + self.bias
-        return scaled / (scaled.square().mean(1, keepdim=True) + EPSILON).sqrt()
+            running = self.mean, self.variance
+            scaled = functional.batch_norm(inputs, *running, self.weight, self.bias, eps=EPSILON)
+        return functional.rms_norm(scaled, scaled.shape[1:], eps=EPSILON)
+
+
+def _apply(function: Any, *arguments: Any) -> Tensor:
+    return cast(Tensor, function.apply(*arguments))
+
+
+class _Compiled(torch.autograd.Function):
+    """The layer in training on a CPU, where an example after the other is the faster way."""
+
+    @staticmethod
+    def forward(ctx: Any, inputs: Tensor, weight: Tensor, bias: Tensor, norm: OnlineNorm) -> Tensor:
+        from agents.networks import online_norm_compiled as compiled  # numba is slow to import
+
+        arguments = _arrays(inputs, weight, bias, norm.mean, norm.variance)
+        found, *ctx.kept = compiled.forward(*arguments, norm.forward_decay, EPSILON)
+        ctx.norm, outputs = norm, torch.from_numpy(found)
+        ctx.save_for_backward(outputs, weight)
+        return outputs
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor | None, ...]:
+        from agents.networks import online_norm_compiled as compiled
+
+        norm, (outputs, weight) = ctx.norm, ctx.saved_tensors
+        known = *_arrays(*gradients, outputs), *ctx.kept
+        running = _arrays(weight, norm.product, norm.shift)
+        found = compiled.backward(*known, *running, norm.backward_decay)
+        return (*map(torch.from_numpy, found), None)
+
+
+def _arrays(*tensors: Tensor) -> list[Array]:
+    return [tensor.detach().contiguous().numpy() for tensor in tensors]
 
 
 class _Normalise(torch.autograd.Function):

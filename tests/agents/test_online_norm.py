@@ -23,7 +23,8 @@ def layer(units=3, f=F, b=B):
 
 
 @pytest.mark.parametrize("batch", [1, 4, 7])
-def test_forward_and_backward_are_the_published_rules(batch):
+@pytest.mark.parametrize("way", ["forward", "composed"])
+def test_forward_and_backward_are_the_published_rules(batch, way):
     norm, rng = layer(), np.random.default_rng(0)
     weight, bias = norm.weight.detach().numpy(), norm.bias.detach().numpy()
     mean, variance, u, v = np.zeros(3), np.ones(3), np.zeros(3), np.zeros(3)
@@ -46,7 +47,7 @@ def test_forward_and_backward_are_the_published_rules(batch):
             u = u + by_z[e]
         inputs = torch.tensor(z, requires_grad=True)
         norm.zero_grad()
-        outputs = norm(inputs)
+        outputs = getattr(norm, way)(inputs)
         outputs.backward(torch.tensor(up))
         for mine, theirs in (
             (outputs.detach(), a / size),
