@@ -52,7 +52,7 @@ class Reel:
         lead = tuple(n for n in (members, batch_size) if n is not None)
         self._inputs_shape = (*lead, *one.inputs_shape)
         self._targets_shape = (*lead, 1) if batch_size is None and one.classes is None else lead
-        self._position = 0
+        self._position, self._clock = 0, Clock(0, 0, 0)
         self._started = False
         self._ahead = max(1, min(256, READ_AHEAD // math.prod(self._inputs_shape)))
         self._block_start = 0
@@ -62,7 +62,9 @@ class Reel:
     @property
     def clock(self) -> Clock:
         """Where every member stands."""
-        return Clock(*self.streams[0].locate(self._position), self._position)
+        if self._clock.examples != self._position:
+            self._clock = Clock(*self.streams[0].locate(self._position), self._position)
+        return self._clock
 
     def start(self, seed: int, position: int) -> None:
         """Stand at `position` of the streams `seed`, `seed + 1`, ..."""

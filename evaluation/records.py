@@ -23,6 +23,12 @@ from continual_envs.core import Stream
 Array = NDArray[Any]
 BINS = 10
 ENCODE = json.JSONEncoder(allow_nan=False).encode
+# A bin's line as ENCODE would write it, in a third of the time: fast engines end a bin in 0.2 ms.
+LINE = (
+    '{"kind": "online", "task": %d, "bin": %d, "updates": %d, "examples": %d, '
+    '"%s": %s, "loss": %s, "anchor": %s, "seconds": %r}\n'
+)
+FLUSH_EVERY = 1.0  # seconds, for who reads along: a run that is resumed goes by its checkpoint
 
 
 def bin_edges(examples: int, batch: int, bins: int = BINS) -> list[int]:
@@ -37,7 +43,8 @@ def bins_of(stream: Stream, batch: int) -> Callable[[int], list[int]]:
     All tasks have as many bins as the first, which may have fewer steps than ten.
     """
     bins = stream.epochs if stream.epochs > 1 else min(BINS, stream.length(0) // batch)
-    return lambda task: bin_edges(stream.length(task), batch, bins)
+    edges = functools.lru_cache(1)(lambda length: bin_edges(length, batch, bins))
+    return lambda task: edges(stream.length(task))
 
 
 def losses(outputs: Array, targets: Array, classes: int | None) -> NDArray[np.float64]:
@@ -67,6 +74,7 @@ class Lines:
         self.path = folder / "records.jsonl"
         self.task = self._bin = self._examples = self._updates = self._begun = 0
         self._seconds, self._since = 0.0, time.perf_counter()
+        self._flushed = self._since
         self._file = open(self.path, "ab")
 
     def measure(self, values: dict[str, float], took: float) -> None:
@@ -79,7 +87,7 @@ class Lines:
         self._since += took
         line = {"kind": "measure", "task": self.task, "updates": self._updates}
         self._write({**line, "examples": self._examples, **values})
-        self._file.flush()
+        self._flush()
 
     def sync(self) -> dict[str, Any]:
         """Force all lines to disk and return where the run stands."""
@@ -107,6 +115,10 @@ class Lines:
         """Return the seconds since the last lap."""
         before, self._since = self._since, time.perf_counter()
         return self._since - before
+
+    def _flush(self) -> None:
+        self._file.flush()
+        self._flushed = self._since
 
     def _write(self, line: dict[str, Any]) -> None:
         try:
@@ -140,7 +152,8 @@ class Recorder(Lines):
         super().__init__(folder)
         self._outcome, self._bins, self._batch = outcome, bins, batch
         self._edges = bins(0)
-        self._anchor, self._classes = functools.lru_cache(1)(anchor), classes
+        self._anchor = functools.lru_cache(1)(lambda task: _number(anchor(task)))
+        self._classes = classes
         self._rewards: list[Array] = []
         self._losses: list[Array] = []
 
@@ -153,23 +166,21 @@ class Recorder(Lines):
                 loss is of, but for values, whose loss is the error.
             targets: (examples,).
         """
-        seconds, values = self._lap() / len(rewards), None
+        seconds, values, start = self._lap() / len(rewards), None, 0
         if outputs is not None and self._classes is not None:
             values = losses(outputs, targets, self._classes)
-        start = 0
-        while start < len(rewards):
-            room = (self._edges[self._bin] - self._in_task()) // self._batch
-            end = min(start + room, len(rewards))
-            self._rewards.append(rewards[start:end])
-            if values is not None:
-                self._losses.append(values[start * self._batch : end * self._batch])
-            self._examples += (end - start) * self._batch
-            self._updates += end - start
-            self._seconds += seconds * (end - start)
-            if end - start == room:
-                self._end_bin()
+        done = (self._examples - self._begun) // self._batch
+        for edge in self._edges[self._bin :]:
+            end = edge // self._batch - done
+            if end > len(rewards):
+                break
+            self._take(start, end, rewards, values, seconds)
+            self._end_bin()
             start = end
-        self._file.flush()
+        if start < len(rewards):
+            self._take(start, len(rewards), rewards, values, seconds)
+        if self._since - self._flushed > FLUSH_EVERY:
+            self._flush()
 
     def held_out(self, kind: str, outcome: float, loss: float | None) -> None:
         """Write a line of held-out examples, after the bin that has just ended.
@@ -184,7 +195,7 @@ class Recorder(Lines):
         line = {"kind": kind, "task": task, "bin": bin, "updates": self._updates}
         line |= {"examples": self._examples, self._outcome: outcome, "loss": loss}
         self._write(line)
-        self._file.flush()
+        self._flush()
 
     def sync(self) -> dict[str, Any]:
         """Force all lines to disk and return the recorder's state."""
@@ -196,35 +207,40 @@ class Recorder(Lines):
         self._edges = self._bins(self.task)
         self._rewards, self._losses = list(state["rewards"]), list(state["losses"])
 
-    def _in_task(self) -> int:
-        return self._examples - self._begun
+    def _take(
+        self, start: int, end: int, rewards: Array, values: Array | None, seconds: float
+    ) -> None:
+        """Take in steps `start` to `end` of some, which are of the present bin."""
+        steps = end - start
+        self._rewards.append(rewards[start:end])
+        if values is not None:
+            self._losses.append(values[start * self._batch : end * self._batch])
+        self._examples += steps * self._batch
+        self._updates += steps
+        self._seconds += seconds * steps
 
     def _end_bin(self) -> None:
         outcome = _mean(self._rewards)
         if self._outcome == "error":
             outcome = -outcome
-        loss = _mean(self._losses) if self._losses else None
+        said = _number(outcome)
         if self._classes is None:
-            loss = outcome  # of values it is the error
-        self._write(
-            {
-                "kind": "online",
-                "task": self.task,
-                "bin": self._bin,
-                "updates": self._updates,
-                "examples": self._examples,
-                self._outcome: outcome,
-                "loss": loss,
-                "anchor": self._anchor(self.task),
-                "seconds": round(self._seconds, 6),
-            }
-        )
-        self._seconds = 0.0
-        self._rewards, self._losses = [], []
+            loss = said  # of values it is the error
+        else:
+            loss = _number(_mean(self._losses) if self._losses else None)
+        place = self.task, self._bin, self._updates, self._examples
+        rest = self._anchor(self.task), round(self._seconds, 6)
+        self._file.write((LINE % (*place, self._outcome, said, loss, *rest)).encode())
+        self._seconds, self._rewards, self._losses = 0.0, [], []
         self._bin += 1
         if self._bin == len(self._edges):
             self.task, self._bin, self._begun = self.task + 1, 0, self._examples
             self._edges = self._bins(self.task)
+
+
+def _number(value: float | None) -> str:
+    """Return a number in JSON, which has no infinite ones."""
+    return repr(value) if value is not None and math.isfinite(value) else "null"
 
 
 def _mean(parts: list[Array]) -> float:

@@ -176,11 +176,29 @@ def test_a_state_in_the_middle_of_a_bin_continues_exactly(tmp_path: Path) -> Non
     assert got == want and len(want) == 4
 
 
-def test_lines_can_be_read_while_the_run_goes_on(tmp_path: Path) -> None:
-    recorder = _recorder(tmp_path, [1])
+def test_lines_can_be_read_a_second_later_while_the_run_goes_on(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    recorder, now = _recorder(tmp_path, [1]), time.perf_counter()
     recorder.add(np.ones(1), None, np.zeros(1))
-    assert len(_lines(tmp_path)) == 1
+    monkeypatch.setattr(time, "perf_counter", lambda: now + 1.1)
+    recorder.add(np.ones(1), None, np.zeros(1))
+    assert len(_lines(tmp_path)) == 2
     recorder.close()
+
+
+@pytest.mark.parametrize("classes", [None, 10])
+def test_lines_are_as_json_writes_them(tmp_path: Path, classes: int | None) -> None:
+    outcome = "error" if classes is None else "accuracy"
+    recorder = _recorder(tmp_path, [3], outcome=outcome, classes=classes, anchor=lambda task: 1 / 3)
+    recorder.add(-np.array([1e-9, 0.1, 1e22]), np.eye(3, 10), np.arange(3))
+    recorder.add(np.zeros(3), None, np.arange(3))
+    recorder.close()
+    for text in (tmp_path / "records.jsonl").read_text().splitlines():
+        line = json.loads(text)
+        assert text == json.dumps(line)
+        assert list(line)[:5] == ["kind", "task", "bin", "updates", "examples"]
+        assert list(line)[5:] == [outcome, "loss", "anchor", "seconds"]
 
 
 def test_json_files_are_replaced_whole(tmp_path: Path) -> None:
