@@ -76,7 +76,7 @@ def unfinished(cell: RunConfig, runs: list[Run]) -> Run:
         if all(run.config[key] == config[key] for key in ("problem", "problem_settings")):
             config["scored"] = run.scored
     nothing = np.empty(0)
-    return Run(Path(), config, *[nothing] * 3, None, *[nothing] * 5, measures={})
+    return Run(Path(), config, *[nothing] * 3, None, *[nothing] * 6, measures={})
 
 
 def done(table: list[dict[str, Any]]) -> set[str]:

@@ -1,7 +1,9 @@
 """Writing a run folder: config.json, then one line a bin in records.jsonl, result.json last.
 
 A line is of a kind: "online" for the examples of a bin as they came, "test" and "validation" for
-held-out examples looked at after a pass over a task's data, "measure" for the network.
+held-out examples looked at after a pass over a task's data, "measure" for the network. A bin in
+which outputs were not finite says "diverged": an accuracy does not show it, and a loss that is null
+may be of an agent that shows no outputs.
 """
 
 from __future__ import annotations
@@ -26,7 +28,7 @@ ENCODE = json.JSONEncoder(allow_nan=False).encode
 # A bin's line as ENCODE would write it, in a third of the time: fast engines end a bin in 0.2 ms.
 LINE = (
     '{"kind": "online", "task": %d, "bin": %d, "updates": %d, "examples": %d, '
-    '"%s": %s, "loss": %s, "anchor": %s, "seconds": %r}\n'
+    '"%s": %s, "loss": %s, "anchor": %s, "seconds": %r%s}\n'
 )
 FLUSH_EVERY = 1.0  # seconds, for who reads along: a run that is resumed goes by its checkpoint
 
@@ -228,8 +230,10 @@ class Recorder(Lines):
             loss = said  # of values it is the error
         else:
             loss = _number(_mean(self._losses) if self._losses else None)
+        shown = self._classes is None or bool(self._losses)
+        diverged = ', "diverged": true' if shown and loss == "null" else ""
         place = self.task, self._bin, self._updates, self._examples
-        rest = self._anchor(self.task), round(self._seconds, 6)
+        rest = self._anchor(self.task), round(self._seconds, 6), diverged
         self._file.write((LINE % (*place, self._outcome, said, loss, *rest)).encode())
         self._seconds, self._rewards, self._losses = 0.0, [], []
         self._bin += 1

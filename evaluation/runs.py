@@ -37,6 +37,7 @@ _NOT_A_MEASURE = {
     "anchor",
     "seconds",
     "episodes",
+    "diverged",
     *OUTCOMES,
 }
 
@@ -58,6 +59,7 @@ class Run:
         anchor: Shape (K,), the outcome of a learner that knows nothing; nan where not recorded.
         skill: Shape (K,), outcome - anchor; anchor - outcome for errors. Higher is better.
         loss: Shape (K,), mean over examples; nan where not recorded or not finite.
+        diverged: Shape (K,), whether outputs in the task were recorded as not finite.
         seconds: Shape (K,), wall-clock of each task; nan where not recorded.
         updates: Shape (K,), updates of the whole run at the end of each task.
         measures: Name -> (tasks, values); taken at the start of the task, complete tasks only.
@@ -72,6 +74,7 @@ class Run:
     anchor: Array
     skill: Array
     loss: Array
+    diverged: NDArray[np.bool_]
     seconds: Array
     updates: NDArray[np.int64]
     measures: Mapping[str, tuple[NDArray[np.int64], Array]]
@@ -150,7 +153,7 @@ def _read(folder: Path) -> Run:
                 if task in values:
                     raise ValueError(f"{where}: {name} of task {task} is already given above")
                 values[task] = _number(record, name, where)
-    table = np.array(bins, dtype=np.float64).reshape(-1, 9)
+    table = np.array(bins, dtype=np.float64).reshape(-1, 10)
     complete = int(np.count_nonzero(table[:, 1] == last_bin))
     test = None
     if tested:
@@ -203,6 +206,7 @@ def _summarise(
         anchor=anchor,
         skill=anchor - outcome if config["outcome"] == "error" else outcome - anchor,
         loss=loss,
+        diverged=np.bincount(index, table[:, 9]) > 0,
         seconds=np.bincount(index, table[:, 7]).astype(np.float64),
         updates=table[np.searchsorted(index, tasks, side="right") - 1, 2].astype(np.int64),
         measures=measures,
@@ -217,12 +221,13 @@ def best(test: Array, outcome: str) -> Array:
 
 
 def _bin_row(record: Mapping[str, Any], outcome: str, where: str) -> list[float]:
-    """Return task, bin, updates, examples, outcome, loss, anchor, seconds, episodes."""
+    """Return task, bin, updates, examples, outcome, loss, anchor, seconds, episodes, diverged."""
     if outcome not in record:
         raise ValueError(f"{where}: {outcome} is missing")
     counts = [_integer(record, name, where) for name in ("task", "bin", "updates", "examples")]
     numbers = (outcome, "loss", "anchor", "seconds", "episodes")
-    return counts + [_number(record, name, where) for name in numbers]
+    found = [_number(record, name, where) for name in numbers]
+    return [*counts, *found, record.get("diverged") is True]
 
 
 def _check_order(before: list[float] | None, row: list[float], last_bin: int, where: str) -> None:

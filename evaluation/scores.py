@@ -262,6 +262,12 @@ def _notes(own: Group, rivals: Sequence[Group]) -> tuple[str, ...]:
     notes = []
     if waiting := [run.seed for run in own.runs if run not in own.started]:
         notes.append(f"seeds without a complete task are left out: {waiting}")
+    if diverged := [run for run in own.started if run.diverged.any()]:
+        first = min(int(run.diverged.argmax()) for run in diverged)
+        of = f"{len(diverged)} of {len(own.started)} seeds diverged"
+        notes.append(
+            f"{of}, the first in task {first}: outputs that are not finite predict nothing"
+        )
     longest = max((len(run.tasks) for run in own.started), default=0)
     if longest > own.num_tasks:
         notes.append(f"seeds have {own.num_tasks} to {longest} tasks: scored at {own.num_tasks}")

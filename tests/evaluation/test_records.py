@@ -134,6 +134,21 @@ def test_what_is_not_finite_is_null(tmp_path: Path) -> None:
     assert (line["error"], line["loss"], line["anchor"]) == (None, None, None)
 
 
+@pytest.mark.parametrize(("classes", "wild"), [(10, np.nan), (10, np.inf), (None, np.inf)])
+def test_a_bin_says_that_outputs_were_not_finite(
+    tmp_path: Path, classes: int | None, wild: float
+) -> None:
+    recorder = _recorder(tmp_path, [2], classes=classes)
+    outputs, targets = np.ones((2, 10)), np.zeros(2, dtype=np.int64)
+    errors = classes is None
+    recorder.add(np.zeros(2), outputs, targets)
+    outputs[1, 3] = wild
+    recorder.add(np.array([0, -wild if errors else 0]), outputs, targets)
+    recorder.add(np.zeros(2), None, targets)  # of an agent that shows none
+    recorder.close()
+    assert [line.get("diverged") for line in _lines(tmp_path)] == [None, True, None]
+
+
 def test_time_spent_on_measuring_is_not_the_bins(tmp_path: Path) -> None:
     recorder = _recorder(tmp_path, [1])
     time.sleep(0.3)

@@ -52,6 +52,22 @@ def test_windows(tasks, early, late):
     assert list(indices[late_window(tasks)]) == list(late)
 
 
+def test_a_network_that_diverged_is_named_though_its_accuracy_is_finite(tmp_path):
+    for seed in range(3):
+        folder = write_run(tmp_path, stream(0.5, 0.1), seed=seed)
+        if seed:
+            path = folder / "records.jsonl"
+            lines = [json.loads(line) for line in path.read_text().splitlines()]
+            wild = [
+                {**line, "diverged": True} if line["task"] > 7 + seed else line for line in lines
+            ]
+            path.write_text("".join(json.dumps(line) + "\n" for line in wild))
+    (own,) = score(load(tmp_path))
+    (note,) = own.notes
+    assert note.startswith("2 of 3 seeds diverged, the first in task 9: ")
+    assert [run.diverged.argmax() for run in load(tmp_path)] == [0, 9, 10]
+
+
 def test_scores_by_hand(tmp_path):
     write_arms(tmp_path, agent_settings={"step_size": 0.01}, privileges=["task_switch"])
     scores = by_label(tmp_path)
