@@ -293,8 +293,10 @@ def _factory(
     if natural < size:
         raise ValueError(f"batch_size: {size} is not allowed; a task has {natural} examples")
     if natural % size and "examples_per_task" not in own:
+        other = ", or other train_images" if "train_images" in own else ""
         raise ValueError(
             f"batch_size: {size} is not allowed; give a divisor of the {natural} examples of a pass"
+            f"{other}"
         )
     if natural % size and settings.get("examples_per_task") is None:
         settings = {**settings, "examples_per_task": natural // size * size * one.epochs}

@@ -57,6 +57,9 @@ def measure(inspection: Inspection, rare_at_most: bool = False) -> dict[str, flo
     (as published for class-incremental CIFAR-100); none is normalised by the number of units.
     Without a hidden layer these keys are absent, and without gradients gradient_norm is.
 
+    A run measures when a task begins, after the agent has done what it does then: `fresh` is then
+    the untrained network, and where the head has been zeroed only the head has a gradient.
+
     Args:
         inspection: of the network.
         rare_at_most: see `rarely_active_units`.
@@ -114,8 +117,9 @@ def rarely_active_units(
     learning, over the latest 1,000 observations.
 
     Source: the published code of Dohare et al. (2024) for class-incremental CIFAR-100, which counts
-    the positions of a channel as examples and calls such units dormant; there on images of the next
-    classes, in the training mode of batch normalisation.
+    the positions of a channel as examples and calls such units dormant. There over 1,000 images of
+    the next five classes alone, not augmented, in the training mode of batch normalisation; here
+    over 2,000 examples of the next task as they come, all its classes, in evaluation mode.
     """
     shares = np.concatenate([np.asarray(layer).reshape(-1) for layer in active])
     return float(np.mean(shares <= share if at_most else shares < share))

@@ -32,6 +32,7 @@ KUMAR: dict[str, dict[str, Any]] = {
     "layer-norm": {"step_size": 1e-3},
     "l2": {"step_size": 1e-3, "weight_decay": 1e-3},
     "continual-backprop": {"step_size": 1e-3, "replacement_rate": 1e-4, "maturity": 100},
+    "redo": {"period": 120, "tau": 0.0},
 }
 
 # PPO of Dohare et al. 2024. Every arm with a remedy has equal betas; that with L2 alone decays ten
@@ -167,10 +168,11 @@ PAPER = {
         },
     ),
     "continual_envs/ContinualImageNet-v0": Preset(
-        tasks=2000,
+        tasks=2000,  # of backprop; 5000 of the others
         problem={"dataset": "imagenet"},
         agents={
             "*": MOMENTUM | {"network": "convnet"},  # backprop: steps 0.01, 0.001, 0.0001
+            "adam": {"step_size": 1e-3},  # not published; the usual one
             "linear": MOMENTUM,
             "l2": {"step_size": 0.03, "weight_decay": 3e-6},
             "shrink-perturb": {"weight_decay": 1e-5, "noise_std": 1e-5},
@@ -198,6 +200,7 @@ PAPER = {
                 "momentum": 0.9,
                 "decay_epochs": [60, 120, 160],
             },
+            "adam": {"step_size": 1e-3},  # not published; the usual one
             "l2": {"weight_decay": 5e-4},
             "shrink-perturb": {"weight_decay": 5e-4, "noise_std": 1e-5},
             "continual-backprop": {

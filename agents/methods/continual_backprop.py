@@ -54,9 +54,10 @@ class ContinualBackprop:
     just before they would be used, so nothing is transferred); the quota is counted in integers,
     floor(rate * sum of eligible) - replaced, which does not drift with rounding; magnitudes of
     outgoing weights are means over consumers in both profiles (Nature writes sums: same ranking);
-    convolutional networks follow the same rules as others (there the quota counts units that are
-    not mature too, the residual network's means of features never decay, and its replacements
-    are not exact: see `agents.networks.resnet.ResNet18`).
+    the momentum of a replaced unit is cleared (there it stays); convolutional networks follow the
+    same rules as others (there the quota counts units that are not mature too, the residual
+    network's means of features never decay, and its replacements are not exact: see
+    `agents.networks.resnet.ResNet18`).
 
     Args:
         replacement_rate: share of mature units replaced per update, in [0, 1]; 0 is plain backprop.

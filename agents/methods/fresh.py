@@ -9,8 +9,9 @@ class Fresh:
     """Draws all parameters anew and clears the optimizer at every switch of task.
 
     Running statistics of a batch normalisation start anew too. Where a task's data include all that
-    was seen before, this is the "retrained" network. It needs the boundary and always gets it; it
-    is a reference arm and never ranked.
+    was seen before, this is the "retrained" network (of the published one for CIFAR-100 the
+    optimizer goes on). It needs the boundary and always gets it; it is a reference arm and never
+    ranked.
     """
 
     def attach(self, network: Network) -> None:

@@ -14,6 +14,7 @@ from continual_envs.core import Scored
 from continual_envs.streams.pairs import Head, Pairs, images_per_class
 
 TRAIN, TEST = 600, 100  # images a class, as published
+WHOLE = 50  # training images of each of two classes, so that a pass is whole batches of 100
 
 
 class ContinualImageNet(Pairs):
@@ -24,15 +25,18 @@ class ContinualImageNet(Pairs):
     signal at a switch: the pass, and that the head is to be zeroed.
 
     Differs from the paper in: the data, unless dataset is "imagenet"; grey levels are scaled to
-    [0, 1], while the published code takes the numbers in its files as they are.
+    [0, 1], while the published code takes the numbers in its files as they are; a permutation of
+    the classes is drawn anew when all were used, where the published code repeats one of each run,
+    so that the same pairs come back every 500 tasks.
 
     Args:
         seed: stream seed.
         dataset: "imagenet32" (200 classes, 500 and 50 images), "imagenet" (the published per-class
             files, 1,000 classes, 600 and 100), or a folder of class folders of images.
         epochs: passes over a task's training images.
-        train_images: of each class; default 600, or as many as every class has.
-        test_images: of each class; default 100, likewise.
+        train_images: of each class; default 600, or as many fifties as every class has (fewer than
+            fifty: all, and batch_size needs a divisor of a pass).
+        test_images: of each class; default 100, or as many as every class has.
         head: "zero": the output layer is zeroed at every task, for every agent, as published.
 
     Raises:
@@ -56,7 +60,7 @@ class ContinualImageNet(Pairs):
             seed,
             classes=self._source.count,
             train_images=images_per_class(
-                "train_images", train_images, TRAIN, self._source.train_images
+                "train_images", train_images, TRAIN, self._source.train_images, WHOLE
             ),
             test_images=images_per_class(
                 "test_images", test_images, TEST, self._source.test_images
@@ -79,14 +83,16 @@ class KumarContinualImageNet(ContinualImageNet):
     passes, chance 0.5. Told beyond the signal at a switch: the pass. Nothing is zeroed.
 
     Differs from the paper in: the data, unless dataset is "imagenet", so that a class comes back
-    after all were used.
+    after all were used; the pass is told to every agent, and disclosure is "signalled" unless said,
+    where the paper's agents get no signal. Backprop and the remedies published for it take no note.
 
     Args:
         seed: stream seed.
         dataset: see `ContinualImageNet`.
         epochs: passes over a task's training images.
-        train_images: of each class; default 600, or as many as every class has.
-        test_images: of each class; default 100, likewise.
+        train_images: of each class; default 600, or as many fifties as every class has (fewer than
+            fifty: all, and batch_size needs a divisor of a pass).
+        test_images: of each class; default 100, or as many as every class has.
 
     Raises:
         DataNotFound, DataCorrupt: the images are not there or not what they should be.

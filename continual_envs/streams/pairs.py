@@ -97,14 +97,19 @@ class Pairs(Stream):
         return train, test, " ".join(sources)
 
 
-def images_per_class(field: str, given: int | None, usual: int, available: int) -> int:
+def images_per_class(
+    field: str, given: int | None, usual: int, available: int, whole: int = 1
+) -> int:
     """Return how many images of a class are used: `given`, else `usual` or all that there are.
+
+    Of all that there are, as many `whole` ones as go into them, if one does.
 
     Raises:
         ValueError: fewer than 1, or more than there are.
     """
     if given is None:
-        return min(usual, available)
+        most = min(usual, available)
+        return most - most % whole if most >= whole else most
     if checks.integer(field, given, 1) > available:
         raise ValueError(f"{field}: {given} is not allowed; every class has {available} of them")
     return given

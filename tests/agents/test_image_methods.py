@@ -10,10 +10,12 @@ import torch
 from agents import registry, seeding
 from agents.methods.continual_backprop import ContinualBackprop
 from agents.methods.dropout import Dropout
+from agents.methods.equal_betas import EqualBetas
 from agents.methods.fresh import Fresh
 from agents.methods.head_reset import HeadReset
 from agents.methods.l2 import L2
 from agents.methods.layer_norm import LayerNorm
+from agents.methods.redo import ReDo
 from agents.methods.shrink_perturb import ShrinkPerturb
 from agents.networks import build
 from agents.networks.parts import fresh_biases, fresh_weights
@@ -40,6 +42,7 @@ NULLS = {
     "continual-backprop": lambda: [ContinualBackprop(replacement_rate=0)],
     "fresh": lambda: [Fresh()],
     "head-reset": lambda: [HeadReset()],
+    "redo": lambda: [ReDo(period=0)],
 }
 
 
@@ -71,6 +74,7 @@ def test_null_setting_is_backprop_bit_for_bit(method, kind):
         lambda: [L2(weight_decay=0.01)],
         lambda: [ShrinkPerturb(weight_decay=0.01, noise_std=0.01)],
         lambda: [ContinualBackprop(**HOT)],
+        lambda: [ReDo(period=3, tau=0.5)],
     ],
 )
 def test_any_strength_above_0_is_not_backprop(methods, kind):
@@ -215,6 +219,15 @@ def test_methods_of_one_composition_have_draws_of_their_own():
     assert len(words) == len(seeding.Purpose)
 
 
+@pytest.mark.parametrize("kind", IMAGE_NETWORKS)
+def test_equal_betas_hold_on_images(kind):
+    settings = {"optimizer": "adam", "dtype": torch.float32}
+    made = learner(kind, [EqualBetas(beta=0.9)], **settings)
+    plain = learner(kind, **settings)
+    assert {group["betas"] for group in made.optimizer.param_groups} == {(0.9, 0.9)}
+    assert not np.array_equal(train(plain, 5), train(made, 5))
+
+
 def test_retrained_is_another_name_of_fresh():
     assert "retrained" in registry.names() and "retrained" not in registry.METHODS
     assert registry.resolve("retrained+l2") == "fresh+l2"
@@ -239,6 +252,7 @@ COMPOSITIONS = {
     "all": lambda: [
         L2(weight_decay=0.01), ContinualBackprop(**HOT), ShrinkPerturb(noise_std=0.01), HeadReset(),
     ],
+    "redo": lambda: [ReDo(period=2, tau=0.3)],
     "normed": lambda: [LayerNorm(), Dropout(dropout_rate=0.2), Fresh()],
 }  # fmt: skip
 CASES = [(kind, name) for kind in IMAGE_NETWORKS for name in COMPOSITIONS]

@@ -9,6 +9,7 @@ from torch import nn
 
 from agents.methods.continual_backprop import ContinualBackprop
 from agents.methods.layer_norm import LayerNorm
+from agents.methods.redo import ReDo
 from agents.network import Features, Network
 from agents.units import draw_units, reset_units
 from tests.agents.helpers import batch_of
@@ -83,6 +84,20 @@ def test_replacing_a_dead_unit_changes_no_bit_of_the_outputs(kind, depth, traini
     replace(network, depth, unit=2)
     assert torch.equal(passed(made, x, training)[0], before)
     assert before.abs().max() > 0
+
+
+@pytest.mark.parametrize(("kind", "depth"), LAYERS)
+def test_recycling_dead_units_changes_no_bit_of_the_outputs(kind, depth):
+    made = taught(kind, [method := ReDo(period=1, tau=0.0)])
+    network, x = seen_by_methods(made), tensor(images(kind, 3, seed=5)).double()
+    silence(network, depth, unit=2)
+    before, features = passed(made, x, training=False)
+    weights = [weight[2].clone() for weight in network.incoming(network.layers[depth])]
+    with torch.no_grad():
+        method.after_step(batch_of(list(features)))
+    assert torch.equal(passed(made, x, training=False)[0], before)
+    after = [weight[2] for weight in network.incoming(network.layers[depth])]
+    assert not any(map(torch.equal, weights, after))
 
 
 @pytest.mark.parametrize("training", [False, True])

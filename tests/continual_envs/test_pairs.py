@@ -6,6 +6,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import gymnasium as gym
 import numpy as np
 import pytest
 from numpy.typing import NDArray
@@ -187,10 +188,25 @@ def test_a_folder_of_class_folders(kind: Callable[..., Pairs], tmp_path: Path) -
     assert changed.content_hash((0,)) != stream.content_hash((0,)), "the files are hashed"
 
 
+@pytest.mark.parametrize("id", ["ContinualImageNet-v0", "KumarContinualImageNet-v0"])
+def test_any_number_of_pictures_makes_whole_batches(id: str, tmp_path: Path) -> None:
+    env = gym.make(f"continual_envs/{id}", dataset=folders(tmp_path, classes=2, images=65))
+    assert env.observation_space.shape == (100, 32, 32, 3)
+    assert env.unwrapped.stream.train_images == 50  # type: ignore[attr-defined]
+    with pytest.raises(
+        ValueError, match="divisor of the 112 examples of a pass, or other train_im"
+    ):
+        gym.make(f"continual_envs/{id}", dataset=str(tmp_path), train_images=56)
+
+
 def test_images_per_class() -> None:
     assert images_per_class("x", None, 600, 500) == 500
     assert images_per_class("x", None, 600, 700) == 600
     assert images_per_class("x", 700, 600, 700) == 700
+    whole = [images_per_class("x", None, 600, n, 50) for n in (700, 500, 472, 112, 50, 49, 6)]
+    assert (
+        whole == [600, 500, 450, 100, 50, 49, 6] and images_per_class("x", 112, 600, 112, 50) == 112
+    )
     for given in (701, 0, 1.0, True):
         with pytest.raises(ValueError, match="^x: .* is not allowed; "):
             images_per_class("x", given, 600, 700)  # type: ignore[arg-type]
