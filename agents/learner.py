@@ -204,7 +204,8 @@ class NetworkLearner:
         for method, saved in zip(self.methods, state["methods"], strict=True):
             if hasattr(method, "load_state_dict"):
                 method.load_state_dict(saved)
-        self._dropout.set_state(state["dropout"].cpu())
+        if self.module.spec.dropout_rate:
+            seeding.restore(self._dropout, state["dropout"])
         self._restarts = int(state["restarts"])
         seen = state.get("seen")
         self._seen = torch.tensor(seen, device=self.device) if seen else None

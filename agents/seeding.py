@@ -36,6 +36,20 @@ def generator(seed: int, *path: int, device: str = "cpu") -> torch.Generator:
     return torch.Generator(device).manual_seed(derived(seed, *path))
 
 
+def restore(generator: torch.Generator, state: Tensor) -> None:
+    """Put a generator where `state` was taken.
+
+    Raises:
+        ValueError: that was on another kind of device, which draws other numbers.
+    """
+    if state.numel() != generator.get_state().numel():
+        raise ValueError(
+            f"device: {generator.device.type} is not allowed; an agent that draws has to go on on "
+            "the kind of device that it began on"
+        )
+    generator.set_state(state.cpu())
+
+
 def derived(seed: int, *path: int) -> int:
     """Return a seed of 63 bits for a part of its own, a pure function of (seed, path)."""
     return int(_words(seed, *path)) >> 1

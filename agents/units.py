@@ -32,9 +32,21 @@ def draw_units(
     Returns:
         (*lead, K, ...) of each incoming map.
     """
+    drawn = seeding.uniform(keys, counters, (units * fans_of(network, layer),))
+    return weights_of(network, layer, drawn, units)
+
+
+def fans_of(network: Network, layer: HiddenLayer) -> int:
+    """Return how many weights lead into a unit of the layer."""
+    axis = len(network.lead)
+    return sum(math.prod(weight.shape[axis + 1 :]) for weight in network.incoming(layer))
+
+
+def weights_of(network: Network, layer: HiddenLayer, drawn: Tensor, units: int) -> list[Tensor]:
+    """Return what `draw_units` does from what has been drawn, (*lead, K * fans_of or more)."""
     maps, axis = network.incoming(layer), len(network.lead)
     fans = [math.prod(weight.shape[axis + 1 :]) for weight in maps]
-    drawn = seeding.uniform(keys, counters, (units, sum(fans))).split_with_sizes(fans, -1)
+    table = drawn[..., : units * sum(fans)].reshape(*drawn.shape[:-1], units, sum(fans))
     return [
         fresh_weights(
             layer.initialiser,
@@ -46,7 +58,7 @@ def draw_units(
         )
         .reshape(*part.shape[:-1], *weight.shape[axis + 1 :])
         .to(weight.dtype)
-        for weight, fan_in, part in zip(maps, fans, drawn, strict=True)
+        for weight, fan_in, part in zip(maps, fans, table.split_with_sizes(fans, -1), strict=True)
     ]
 
 

@@ -112,6 +112,15 @@ def versions(more: Iterable[str] = ()) -> dict[str, str]:
     return found | {name: metadata.version(name) for name in (*always, *more)}
 
 
+def gpu(device: str) -> dict[str, str]:
+    """Return what is said of a CUDA device: its name; nothing of another one."""
+    if not device.startswith("cuda"):
+        return {}
+    import torch
+
+    return {"gpu": torch.cuda.get_device_name(device)}
+
+
 def cpu_name() -> str:
     """Return the processor's name, as far as the system tells it."""
     if sys.platform == "linux":

@@ -13,7 +13,7 @@ from agents import registry
 from evaluation import checkpoint
 from evaluation.config import RunConfig, is_control
 from evaluation.control import ControlLife
-from evaluation.description import continued, describe
+from evaluation.description import continued, describe, gpu
 from evaluation.hold import held
 from evaluation.life import Life
 from evaluation.records import Recorder, bins_of, write_json
@@ -230,6 +230,7 @@ def _describe(config: RunConfig, life: Life | ControlLife, bins: int) -> dict[st
         tasks=config.tasks,
         engine=life.engine,
         device=config.device,
+        **gpu(config.device),
         threads=1,
         reference=life.reference,
         privileges=["task_switch"] if life.needs_boundary else [],

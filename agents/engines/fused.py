@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 import torch
 
+from agents import seeding
 from agents.base import Array, Inspection
 from agents.engines import kernel, parts
 from agents.engines.layout import Data, Net, Noise
@@ -98,7 +99,7 @@ class FusedLearner:
         for name, array in self._parts.state().items():
             array[...] = state["arrays"][name]
         self.learner._initial = {name: value.clone() for name, value in state["initial"].items()}
-        self.learner._dropout.set_state(state["dropout"].cpu())
+        seeding.restore(self.learner._dropout, state["dropout"])
         self.learner._restarts = int(state["restarts"])
 
     @property

@@ -25,7 +25,7 @@ from agents.methods.utility import (
 )
 from agents.network import HiddenLayer, Network
 from agents.optimizers import ElementwiseAdam
-from agents.units import draw_units, reset_units
+from agents.units import draw_units, fans_of, reset_units, weights_of
 from continual_envs import checks
 
 # Counters that tell the draws of one update apart.
@@ -152,9 +152,10 @@ class ContinualBackprop:
         if self._may_be_due():
             due = self._due()
             if self._network.captured or due.any():
+                drawn = self._draw_all() if self._network.captured else None
                 for depth, (layer, state) in enumerate(units):
                     if self._network.captured or due[..., depth].any():
-                        self._replace(layer, state, due[..., depth], depth)
+                        self._replace(layer, state, due[..., depth], depth, drawn)
         self._updates += 1
 
     def state_dict(self) -> dict[str, Any]:
@@ -194,11 +195,34 @@ class ContinualBackprop:
         )
         state.utility.lerp_(value, 1 - decay)
 
-    def _replace(self, layer: HiddenLayer, state: UnitState, due: Tensor, depth: int) -> None:
-        """Replace the units that are due, (*lead), at most a fixed number of places at a time."""
+    def _places(self, state: UnitState) -> int:
+        """Return how many units of a layer are replaced at a time at most."""
         units = state.age.shape[-1]
-        mature = state.age > self.maturity
-        places = min(units, int(self.replacement_rate * units) + 1)
+        return min(units, int(self.replacement_rate * units) + 1)
+
+    def _draw_all(self) -> Tensor:
+        """Draw for all layers at once what each would by itself, (*lead, layers, most of one).
+
+        A captured step draws at every update; layer by layer it would be half of its kernels.
+        """
+        network, depths = self._network, torch.arange(len(self._units), device=self._keys.device)
+        needed = [
+            self._places(state) * fans_of(network, layer)
+            for layer, state in zip(network.layers, self._units, strict=True)
+        ]
+        draw = (FRESH, depths, self._updates)
+        return seeding.uniform(self._keys[..., None], draw, (max(needed),))
+
+    def _replace(
+        self,
+        layer: HiddenLayer,
+        state: UnitState,
+        due: Tensor,
+        depth: int,
+        drawn: Tensor | None,
+    ) -> None:
+        """Replace the units that are due, (*lead), at most a fixed number of places at a time."""
+        places, mature = self._places(state), state.age > self.maturity
         order = (
             self._ranked(state, depth)
             .masked_fill(~mature, torch.inf)
@@ -210,8 +234,11 @@ class ContinualBackprop:
         active = active & mature.gather(-1, index)
         if self.transfer_bias:
             self._transfer(layer, state, index, active)
-        draw = (FRESH, depth, self._updates)
-        fresh = draw_units(self._network, layer, self._keys, draw, places)
+        if drawn is None:
+            draw = (FRESH, depth, self._updates)
+            fresh = draw_units(self._network, layer, self._keys, draw, places)
+        else:
+            fresh = weights_of(self._network, layer, drawn[..., depth, :], places)
         reset_units(self._network, layer, index, active, fresh)
         for remembered in (state.age, state.utility, state.mean_feature):
             kept = remembered.gather(-1, index)

@@ -69,7 +69,7 @@ class ShrinkPerturb:
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Continue from `state`."""
         for generator, saved in zip(self._generators, state["generators"], strict=True):
-            generator.set_state(saved.cpu())
+            seeding.restore(generator, saved)
 
     def _noise(self) -> list[Tensor]:
         """Draw from N(0, 1) for all parameters at once; return each one's, a view."""

@@ -157,7 +157,7 @@ class SB3Agent:
         state.load_state_dict(self.model, saved["model"])
         for host, one in zip(self.hosts, saved["hosts"], strict=True):
             host.load_state_dict(one)
-        self._dropout.set_state(saved["dropout"].cpu())
+        seeding.restore(self._dropout, saved["dropout"])
         self._restarts = int(saved["restarts"])
         self._largest_change = float(saved["largest_change"])
         self._generators = copy.deepcopy(saved["generators"])

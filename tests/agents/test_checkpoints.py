@@ -125,6 +125,18 @@ def test_elementwise_step_counts_survive_and_follow_the_parameters_type():
     assert {slot.dtype for slot in slots.values()} == {torch.float64}
 
 
+def test_an_agent_that_draws_nothing_goes_on_on_any_device():
+    learner, other = build("backprop"), build("backprop")
+    train(learner, 5)
+    state = learner.state_dict() | {"dropout": torch.zeros(16, dtype=torch.uint8)}  # as on CUDA
+    other.load_state_dict(state)
+    assert np.array_equal(train(other, 5), train(learner, 5))
+    with pytest.raises(ValueError, match="^device: cpu is not allowed"):
+        build("dropout").load_state_dict(
+            build("dropout").state_dict() | {"dropout": state["dropout"]}
+        )
+
+
 def test_an_agent_hands_on_its_learners_state():
     space = problem(batch=2)[1]
     first = LearnerAgent(build("l2+continual-backprop", batch=2), space)

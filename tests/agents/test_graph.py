@@ -23,6 +23,7 @@ from agents.methods.l2 import L2
 from agents.methods.layer_norm import LayerNorm
 from agents.methods.shrink_perturb import ShrinkPerturb
 from agents.methods.utility import Utility
+from agents.networks.parts import ACTIVATIONS
 from agents.testing import check_agent
 from continual_envs.core import Chunk
 from continual_envs.transforms import Identity, Scale
@@ -133,9 +134,16 @@ def same_units(one: NetworkLearner, other: NetworkLearner, least: int = 3) -> No
                     assert torch.equal(getattr(unit, name), getattr(its, name)), name
 
 
+@pytest.mark.parametrize("device", ["cpu", CUDA])
 @pytest.mark.parametrize(("methods", "optimizer"), PAIRS[:-1])
-def test_one_network_follows_the_torch_engine(methods, optimizer):
-    follow(METHODS[methods], **OPTIMIZERS[optimizer])
+def test_one_network_follows_the_torch_engine(methods, optimizer, device):
+    follow(METHODS[methods], device=device, **OPTIMIZERS[optimizer])
+
+
+@pytest.mark.parametrize("device", ["cpu", CUDA])
+@pytest.mark.parametrize("activation", ACTIVATIONS)
+def test_so_it_does_with_every_activation(activation, device):
+    follow(replacing, 200, device=device, activation=activation)
 
 
 @pytest.mark.parametrize(
@@ -147,9 +155,10 @@ def test_an_update_can_be_repeated_as_it_is(methods, optimizer, way):
     follow(make, 30, batch=3, device=way, **OPTIMIZERS[optimizer])
 
 
+@pytest.mark.parametrize("device", ["cpu", CUDA])
 @pytest.mark.parametrize(("methods", "optimizer"), PAIRS[:-1])
-def test_members_follow_single_networks(methods, optimizer):
-    follow(METHODS[methods], 200, seeds=SEEDS, **OPTIMIZERS[optimizer])
+def test_members_follow_single_networks(methods, optimizer, device):
+    follow(METHODS[methods], 200, device=device, seeds=SEEDS, **OPTIMIZERS[optimizer])
 
 
 @pytest.mark.parametrize(("methods", "optimizer"), PAIRS)

@@ -26,6 +26,17 @@ def unsigned(value: torch.Tensor) -> list[int]:
     return [int(v) % (1 << 64) for v in value.reshape(-1)]
 
 
+def test_a_generator_goes_on_where_it_was_left_and_on_no_other_kind_of_device():
+    one, other = torch.Generator().manual_seed(1), torch.Generator().manual_seed(2)
+    torch.rand(3, generator=one)
+    seeding.restore(other, one.get_state())
+    assert torch.equal(torch.rand(5, generator=one), torch.rand(5, generator=other))
+    of_cuda = torch.zeros(16, dtype=torch.uint8)  # a seed and an offset
+    with pytest.raises(ValueError, match="^device: cpu is not allowed; ") as error:
+        seeding.restore(one, of_cuda)
+    assert "\n" not in str(error.value)
+
+
 def test_splitmix64_gives_the_published_sequence_of_state_0():
     states = torch.tensor([signed(i * GOLDEN % (1 << 64)) for i in range(3)])
     known = [0xE220A8397B1DCDAF, 0x6E789E6AA1B965F4, 0x06C45D188009454F]

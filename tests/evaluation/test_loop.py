@@ -5,10 +5,12 @@ from typing import Any
 
 import numpy as np
 import pytest
+import torch
 
 import evaluation
 from agents import registry
 from evaluation.config import make_problem
+from evaluation.description import gpu
 from evaluation.life import Life
 from evaluation.loop import run_one
 from evaluation.measures import measure
@@ -181,6 +183,12 @@ def test_config_says_what_the_result_depends_on(tmp_path: Path) -> None:
     assert len(said["content_hash"]) == 64 and said["cpu"]
     names = {"config.json", "records.jsonl", "checkpoint.pt", "result.json"}
     assert {path.name for path in tmp_path.iterdir()} == names  # and nothing half-written
+
+
+def test_a_gpu_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(torch.cuda, "get_device_name", lambda device: f"the one at {device}")
+    assert gpu("cuda:1") == {"gpu": "the one at cuda:1"}
+    assert gpu("cpu") == {}
 
 
 def test_several_jobs_equal_one(tmp_path: Path) -> None:
