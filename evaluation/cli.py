@@ -327,6 +327,9 @@ def _check_problem(parsed: argparse.Namespace) -> int:
 
 def _print_faults(name: str, faults: Sequence[str]) -> int:
     for fault in faults:
+        if "not installed" in fault:  # a lack of this machine, not of what is checked
+            raise ValueError(fault.rpartition("ValueError: ")[2])
+    for fault in faults:
         print(f"{name}: {fault}")
     if not faults:
         print(f"{name}: keeps the contract")

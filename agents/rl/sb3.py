@@ -111,13 +111,22 @@ class SB3Agent:
         self._live_in(vector)
 
     def cycle(self) -> None:
-        """Act for a while and learn from it."""
+        """Act for a while and learn from it.
+
+        Raises:
+            ValueError: the policy has diverged: torch has no distribution of such numbers.
+        """
         with generators.lent(self._generators, self._device):
             for _ in range(self._rounds()):
-                if isinstance(self._algorithm, OnPolicy):
-                    self._on_policy_round()
-                else:
-                    self._off_policy_round()
+                try:
+                    self._round()
+                except ValueError as error:
+                    if "invalid values" not in str(error):
+                        raise
+                    steps = self.model.num_timesteps
+                    raise ValueError(
+                        f"agent: diverged after {steps} steps; the policy's outputs are not finite"
+                    ) from None
 
     def on_task_switch(self) -> None:
         """Tell the methods that what comes next is of a new task."""
@@ -218,6 +227,12 @@ class SB3Agent:
         with generators.lent(self._generators, self._device):
             _, self._callback = self.model._setup_learn(horizon, reset_num_timesteps=False)
         self.model._total_timesteps = horizon
+
+    def _round(self) -> None:
+        if isinstance(self._algorithm, OnPolicy):
+            self._on_policy_round()
+        else:
+            self._off_policy_round()
 
     def _on_policy_round(self) -> None:
         model = self.model

@@ -5,6 +5,7 @@ Values are rounded to 12 significant digits, so that they are the same on all pl
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, fields, replace
 from statistics import NormalDist
 from typing import Any
@@ -16,6 +17,9 @@ from continual_envs import checks
 from continual_envs.seeding import Purpose, uniforms
 
 Value = float | NDArray[np.float64]
+
+
+MOST = 1e37  # of a scale: eight of them, a normal draw hardly has more, fit into float32
 
 
 @dataclass(frozen=True)
@@ -44,6 +48,10 @@ class LogUniform:
         checks.number("high", self.high, above=0.0, below=np.inf)
         if self.low > self.high:
             raise ValueError(f"low: {self.low!r} is not allowed; give at most high={self.high!r}")
+        if not math.isfinite(self.high / self.low):
+            raise ValueError(
+                f"low: {self.low!r} is not allowed; high={self.high!r} divided by it is infinite"
+            )
 
     def value(self, seed: int, task: int, sensors: int) -> Value:
         """Return the parameter in a task of stream `seed`."""
@@ -62,7 +70,7 @@ class Offset:
     scale: float
 
     def __post_init__(self) -> None:
-        checks.number("scale", self.scale, 0.0, below=np.inf)
+        checks.number("scale", self.scale, 0.0, below=MOST)
 
     def value(self, seed: int, task: int, sensors: int) -> Value:
         """Return the offsets in a task of stream `seed`, shape (sensors,); zeros in task 0."""

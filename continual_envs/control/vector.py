@@ -9,6 +9,7 @@ import gymnasium as gym
 import numpy as np
 from gymnasium.vector import SyncVectorEnv
 from gymnasium.wrappers import TimeLimit
+from numpy.typing import NDArray
 
 from continual_envs import checks, state
 from continual_envs.control.drift import DriftEnv, Tally
@@ -43,10 +44,30 @@ class DriftVectorEnv(SyncVectorEnv):
             raise ValueError(f"shared_stream: {shared_stream!r} is not allowed; give true or false")
         make = functools.partial(_member, max_episode_steps, settings)
         super().__init__([make] * num_envs)
+        self._shared = shared_stream
         if shared_stream:
             tally = Tally()
             for copy, env in enumerate(self._drifting()):
                 env.share(tally, copy)
+
+    def reset(
+        self,
+        *,
+        seed: int | list[int | None] | None = None,
+        options: dict[str, Any] | None = None,
+    ) -> tuple[NDArray[Any], dict[str, Any]]:
+        """Begin as each member does; see `gymnasium.vector.SyncVectorEnv.reset`.
+
+        Raises:
+            ValueError: seeds of copies of one stream that are not s, s + 1, ...
+        """
+        if self._shared and isinstance(seed, list):
+            first = seed[0] if seed else None
+            if first is None or seed != [first + i for i in range(self.num_envs)]:
+                raise ValueError(
+                    f"seed: {seed} is not allowed with shared_stream; give s, or s, s + 1, ..."
+                )
+        return super().reset(seed=seed, options=options)
 
     @property
     def streams(self) -> list[DriftStream]:

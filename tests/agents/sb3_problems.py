@@ -65,26 +65,36 @@ NULL: dict[str, Any] = {
 }
 
 
-def problem(algorithm: str) -> gym.Env[Any, Any]:
+EITHER = ("sb3/ppo", "sb3/a2c")  # take actions of both kinds
+
+
+def problem(algorithm: str, discrete: bool = True) -> gym.Env[Any, Any]:
     """Return CartPole for the algorithms that choose among actions, Pendulum for the others."""
-    discrete = algorithm in ("sb3/ppo", "sb3/a2c", "sb3/dqn")
-    return TimeLimit(Pole() if discrete else Swing(), max_episode_steps=60)
+    pole = discrete if algorithm in EITHER else algorithm == "sb3/dqn"
+    return TimeLimit(Pole() if pole else Swing(), max_episode_steps=60)
 
 
-def build(algorithm: str, methods: str = "", seed: int = 3, **settings: Any) -> Any:
+def build(
+    algorithm: str, methods: str = "", seed: int = 3, discrete: bool = True, **settings: Any
+) -> Any:
     """Return a small agent that lives in nothing yet."""
-    env = problem(algorithm)
+    env = problem(algorithm, discrete)
     name = f"{algorithm}+{methods}" if methods else algorithm
     given = SMALL[algorithm] | settings
     return registry.make(name, env.observation_space, env.action_space, seed=seed, **given)
 
 
 def alive(
-    algorithm: str, methods: str = "", cycles: int = 0, seed: int = 3, **settings: Any
+    algorithm: str,
+    methods: str = "",
+    cycles: int = 0,
+    seed: int = 3,
+    discrete: bool = True,
+    **settings: Any,
 ) -> Any:
     """Return a small agent that has lived for some cycles."""
-    agent = build(algorithm, methods, seed, **settings)
-    agent.enter([problem(algorithm) for _ in range(agent.copies)])
+    agent = build(algorithm, methods, seed, discrete, **settings)
+    agent.enter([problem(algorithm, discrete) for _ in range(agent.copies)])
     for _ in range(cycles):
         agent.cycle()
     return agent

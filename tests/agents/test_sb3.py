@@ -14,6 +14,7 @@ from agents.registry import ALGORITHMS
 from evaluation import checkpoint
 from tests.agents.helpers import same
 from tests.agents.sb3_problems import (
+    EITHER,
     HOT,
     METHODS,
     NULL,
@@ -31,7 +32,7 @@ pytestmark = pytest.mark.filterwarnings("ignore:You have specified a mini-batch 
 NOISY = "+equal-betas+dropout+layer-norm"
 
 
-def plain(algorithm: str, steps: int, copies: int = 1) -> list[torch.Tensor]:
+def plain(algorithm: str, steps: int, copies: int = 1, discrete: bool = True) -> list[torch.Tensor]:
     """Return what SB3 itself learns in so many steps."""
     settings: dict[str, Any] = dict(SMALL[algorithm])
     hidden = list(settings.pop("hidden"))
@@ -42,7 +43,7 @@ def plain(algorithm: str, steps: int, copies: int = 1) -> list[torch.Tensor]:
         settings["action_noise"] = NormalActionNoise(np.zeros(1), np.full(1, 0.1))
     model = getattr(stable_baselines3, algorithm[4:].upper())(
         "MlpPolicy",
-        DummyVecEnv([lambda: problem(algorithm)] * copies),
+        DummyVecEnv([lambda: problem(algorithm, discrete)] * copies),
         policy_kwargs={"net_arch": {"pi": hidden, "vf": hidden} if on_policy else hidden},
         seed=3,
         device="cpu",
@@ -59,6 +60,26 @@ def test_without_methods_or_with_idle_ones_it_is_sb3_bit_for_bit(algorithm, meth
     agent = alive(algorithm, methods, cycles=3, **(NULL if methods else {}))
     assert agent.updates > 5
     assert all(map(torch.equal, values(agent), plain(algorithm, agent.model.num_timesteps)))
+
+
+@pytest.mark.parametrize("methods", ["", METHODS])
+@pytest.mark.parametrize("algorithm", EITHER)
+def test_so_it_is_where_actions_are_continuous(algorithm, methods):
+    settings = {"discrete": False, **(NULL if methods else {})}
+    agent = alive(algorithm, methods, cycles=3, **settings)
+    assert any("log_std" in name for name in agent.model.policy.state_dict())
+    want = plain(algorithm, agent.model.num_timesteps, discrete=False)
+    assert all(map(torch.equal, values(agent), want))
+
+
+def test_a_policy_that_diverges_is_one_line():
+    agent = alive("sb3/ppo", discrete=False, step_size=1e30)
+    with pytest.raises(
+        ValueError, match=r"^agent: diverged after \d+ steps; the policy's"
+    ) as caught:
+        for _ in range(5):
+            agent.cycle()
+    assert "\n" not in str(caught.value)
 
 
 @pytest.mark.parametrize("algorithm", ["sb3/ppo", "sb3/dqn", "sb3/td3"])

@@ -33,6 +33,11 @@ BAD: list[tuple[dict[str, Any], str]] = [
     ({"low": 1.0}, "low: 1.0 is not allowed with drift='offset'; give scale"),
     ({"drift": "none", "high": 2.0}, "high: 2.0 is not allowed with drift='none'; it has no range"),
     ({"scale": -0.1}, "scale: -0.1 is not allowed; give a finite number at least 0"),
+    ({"drift": "mass", "low": 1e-200, "high": 1e200}, "low: 1e-200 is not allowed; high=1e+200"),
+    (
+        {"scale": 1e38},
+        "scale: 1e+38 is not allowed; give a finite number at least 0 and below 1e+37",
+    ),
     ({"scale": True}, "scale: True is not allowed; give a finite number at least 0"),
     ({"period": 0}, "period: 0 is not allowed; give a whole number of at least 1"),
     ({"period": 1e6}, "period: 1000000.0 is not allowed; give a whole number of at least 1"),
@@ -58,6 +63,13 @@ def test_bad_numbers_of_copies_are_one_line() -> None:
         gym.make_vec(CARTPOLE, 0)
     with pytest.raises(ValueError, match="^shared_stream: 1 is not allowed; give true or false$"):
         gym.make_vec(CARTPOLE, 2, shared_stream=1)
+    shared = gym.make_vec(CARTPOLE, 2, shared_stream=True)
+    for seeds in ([5, 9], [5, None], [None, None], [5]):
+        with pytest.raises(ValueError, match="^seed: .* is not allowed with shared_stream; give s"):
+            shared.reset(seed=seeds)
+    told, alone = shared.reset(seed=[5, 6])[0], shared.reset(seed=5)[0]
+    assert (told == alone).all()
+    shared.step(shared.action_space.sample())
 
 
 def test_a_step_before_reset_is_refused() -> None:

@@ -166,8 +166,11 @@ def test_checkers_find_nothing(problem: str) -> None:
         env: Any = gym.make(f"{NAMESPACE}/{problem}")
         check_env(env.unwrapped, skip_render_check=True)
         sb3.check_env(env)
+        check_env(env, skip_render_check=True)
     found = [str(item.message) for item in caught]
-    assert [text for text in found if "infinity. This is probably too" not in text] == []
+    # Bounds of the base environments, and the wrappers that gym.make itself puts around.
+    known = "infinity. This is probably too", "is different from the unwrapped version"
+    assert [text for text in found if not any(one in text for one in known)] == []
     assert not {"task", "task_switch"} & env.reset()[1].keys()
 
 

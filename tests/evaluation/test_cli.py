@@ -14,7 +14,7 @@ from agents import registry
 from evaluation import cli, loop
 from evaluation.config import problem_ids
 from evaluation.studies import load_study, names
-from tests.evaluation.helpers import DIGITS, cell, records, snapshot
+from tests.evaluation.helpers import DIGITS, cell, finish, python, records, snapshot
 
 TINY = ["--set", "hidden=[8]", "step_size=0.1"]
 TINY += ["--problem-set", "batch_size=16", "examples_per_task=64"]
@@ -230,3 +230,19 @@ def test_data(capsys: Capture, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) 
         assert "continual-envs data fetch mnist" in out and "digits" in out and "package" in out
     assert said(capsys, "data", "verify", "digits")[0].startswith("digits          ok, package")
     assert said(capsys, "data", "fetch", "digits")[0].startswith("digits          ok, package")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "needed"),
+    [(["check-problem", "SlipperyHopper-v0"], "mujoco"), (["check-agent", "sb3/ppo"], "sb3")],
+)
+def test_what_a_check_needs_and_is_not_installed_is_one_line(
+    arguments: list[str], needed: str
+) -> None:
+    code = (
+        "import sys; sys.modules.update(mujoco=None, stable_baselines3=None); "
+        "from evaluation.cli import main; sys.exit(main(sys.argv[1:]))"
+    )
+    status, out, err = finish(python("-c", code, *arguments))
+    assert (status, out) == (2, "") and len(err.splitlines()) == 1
+    assert "not installed" in err and f"continual-envs[{needed}]" in err

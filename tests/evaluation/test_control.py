@@ -313,13 +313,22 @@ def test_scores_are_against_fresh_and_the_random_policy_of_each_task(tmp_path: P
     runs = [run for run in evaluation.load(tmp_path) if run.config["agent"] == "sb3/ppo"]
     shares = [float(run.outcome[-1] <= run.anchor[-1]) for run in runs]
     assert own.collapse.estimate == pytest.approx(np.mean(shares))
-    skill = np.mean([run.outcome[-1] - run.anchor[-1] for run in runs])
-    other = [run for run in evaluation.load(tmp_path) if run.config["agent"] != "sb3/ppo"]
-    theirs = np.mean([run.outcome[-1] - run.anchor[-1] for run in other])
-    if own.plasticity.estimate is not None:
-        assert own.plasticity.estimate == pytest.approx(skill / theirs)
     page = evaluation.report([tmp_path], tmp_path / "page.html").read_text()
     assert "Collapsed tasks" in page and "return, higher is better" in page
+
+
+def test_plasticity_of_returns_is_skill_over_the_skill_of_fresh(tmp_path: Path) -> None:
+    more: dict[str, Any] = {"problem": "continual_envs/DriftingCartPole-v0", "outcome": "return"}
+    for seed in range(3):
+        for agent, late in (("sb3/ppo", 60.0 + seed), ("fresh+sb3/ppo", 120.0 - seed)):
+            reference = "fresh" if "fresh" in agent else None
+            write_run(
+                tmp_path, [50.0] * 9 + [late], agent=agent, seed=seed, anchor=20.0,
+                reference=reference, **more,
+            )  # fmt: skip
+    scores = {one.agent: one for one in evaluation.score(evaluation.load(tmp_path))}
+    assert scores["sb3/ppo"].plasticity.estimate == pytest.approx(41 / 99)
+    assert scores["sb3/ppo"].collapse.estimate == 0
 
 
 def test_a_task_without_an_end_of_an_episode_is_weighed_by_episodes(tmp_path: Path) -> None:
