@@ -1,11 +1,14 @@
 """Live progress: the projection is of the work that is left, from the work done now."""
 
+from types import SimpleNamespace
+from typing import Any
+
 import pytest
 from rich.console import Console
 
 from evaluation import progress
 from evaluation.progress import Bars
-from tests.evaluation.helpers import cell
+from tests.evaluation.helpers import NET, SMALL, cell
 
 
 class _Clock:
@@ -43,6 +46,35 @@ def test_the_projection_counts_only_what_is_done_now(
         bars.update(2, 100)
         bars.update(2, 120)
     assert "100% done, about 0 s left" in capsys.readouterr().err
+
+
+def test_arms_that_have_not_begun_are_projected_by_examples_and_weights(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    clock = _Clock()
+    monkeypatch.setattr(progress, "time", clock)
+    small, wide = (cell(tasks=10, settings={**NET, "hidden": [n]}) for n in (8, 1000))
+    few = cell(tasks=10, problem_settings={**SMALL, "examples_per_task": 32})
+    one, more, less = (amount(1) for amount in progress.amounts([small, wide, few]))
+    ratio = more / one
+    assert ratio == (4000 + 16 * 64 * 1000) / (4000 + 16 * 64 * 8) and less / one == 0.5
+    with Bars([small, wide], Console(stderr=True)) as bars:
+        for tasks in (0, 1, 2, 3):
+            bars.update(0, tasks)
+            clock.now += 2
+        said = progress._duration(2 * 8 + 2 * 10 * ratio)  # two seconds a task, eight tasks left
+        assert capsys.readouterr().err == f"projected: about {said} more for 2 runs\n"
+        bars.update(0, 10)  # the seven tasks in two seconds
+        bars.update(1, 0), bars.update(1, 1)
+        clock.now += 40
+        bars.update(1, 2)  # what it takes itself counts from now on
+        assert capsys.readouterr().err.startswith("21% done, about 5 min 20 s")
+
+
+def test_tasks_that_grow_are_projected_by_their_examples() -> None:
+    growing: Any = SimpleNamespace(start=lambda i: 5 * i * (i + 1), length=lambda i: 10 * (i + 1))
+    done = [progress._amount(growing, 3, tasks) / 30 for tasks in (0, 0.5, 1, 1.5, 2, 4)]
+    assert done == [0, 0.5, 1, 2, 3, 10]
 
 
 @pytest.mark.parametrize("seconds, words", [(7.2, "7 s"), (200, "3 min 20 s"), (7500, "2 h 5 min")])
