@@ -18,7 +18,9 @@ from continual_envs import checks
 class ShrinkPerturb:
     """Coupled L2, then theta += N(0, noise_std^2) on all parameters after every step.
 
-    Gains and offsets of a normalisation are included, as published; running statistics are not.
+    Gains and offsets of a normalisation are included, as published; running statistics are not. In
+    PPO the logarithm of the policy's standard deviation is included too, which differs from the
+    published code.
     Source: Dohare et al. 2024 (weight_decay 1e-4, noise_std 1e-4 to 1e-6 on Online Permuted MNIST).
     Ash and Adams (2020), who named it, shrink and perturb once when new data arrive; at least five
     other forms go by the name.

@@ -18,6 +18,7 @@ def inspect(policy: Any, hosts: Sequence[Host], observations: Array) -> Inspecti
 
     The critic's layers come first, so that the last layer is the policy's. A critic that needs
     actions is given those that the policy thinks best. There is no loss, and so no gradients.
+    Differs from Dohare et al. 2024 in: actor and critic are measured together.
 
     Args:
         policy: SB3's.

@@ -6,7 +6,8 @@ takes the larger of the two in a contact and the floor's alone would change noth
 
 Differs from the paper in: bodies of version 5 on the `mujoco` package, not of version 3 on
 `mujoco-py`, so that returns cannot be compared with the paper's; values are a function of (seed,
-task), not of its file. As there, the first task's friction is drawn too.
+task), not of its file; a switch is due a period after the last one was due, where the published
+code counts from the last switch itself. As there, the first task's friction is drawn too.
 """
 
 from __future__ import annotations
