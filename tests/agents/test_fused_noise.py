@@ -147,6 +147,22 @@ def test_what_is_paid_late_has_the_variance_of_all_the_steps(decay):
     assert stats.kstest(moved.ravel() / math.sqrt(expected), "norm").pvalue > 1e-4
 
 
+@pytest.mark.parametrize("decay", [0.0, 0.5])
+def test_so_has_what_a_dead_hidden_unit_is_owed(decay):
+    method = ShrinkPerturb(weight_decay=decay, noise_std=0.02)
+    learner = float64([method], hidden=(20, 300), step_size=0.1, activation="relu")
+    with torch.no_grad():
+        learner.module.linears[0].bias[:10] = -1e6
+    start = learner.module.linears[1].weight.detach().numpy()[:, :10].copy()
+    fused = FusedLearner(learner)
+    fused.update_many(stream(60))
+    moved = parameters(fused)[2][:, :10] - start * (1 - 0.1 * decay) ** 60
+    expected = 0.02**2 * sum((1 - 0.1 * decay) ** (2 * step) for step in range(60))
+    assert moved.var() == pytest.approx(expected, rel=5 * math.sqrt(2 / moved.size))
+    assert abs(moved.mean()) < 5 * math.sqrt(expected / moved.size)
+    assert stats.kstest(moved.ravel() / math.sqrt(expected), "norm").pvalue > 1e-4
+
+
 def test_members_have_noise_of_their_own():
     assert abs(np.corrcoef(still(0, 1, 2).ravel(), still(0, 1, 2, seed=1).ravel())[0, 1]) < 0.15
 
