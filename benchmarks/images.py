@@ -50,7 +50,9 @@ WORK = (
     Work("convnet", textbook.convnet, "continual-backprop", {"replacement_rate": 3e-4}),
     Work("small_cnn", textbook.small_cnn, "continual-backprop", {"replacement_rate": 1e-4}),
     Work("resnet18", textbook.resnet18, batch=30, updates=1, rounds=7),
-)
+    Work("resnet18", textbook.resnet18, "continual-backprop", {"replacement_rate": 1e-5}, batch=30,
+         updates=1, rounds=7),
+)  # fmt: skip
 
 
 def main() -> None:
