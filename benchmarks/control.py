@@ -5,15 +5,16 @@ minibatches; else as Stable-Baselines3 has it), CPU time of one thread. Plain St
 agent without a method, with methods, and the same recorded as a run is, take turns of one rollout
 and its updates each; the ratio is the median over rounds of that to plain. Normalisation and
 dropout are parts of the network, the same work in plain Stable-Baselines3 if somebody puts them in
-there by hand: what the adapter adds is the ratio to a plain one with the same networks. Where
-plain's time goes is measured in the same process. Writes benchmarks/results/control.csv.
+there by hand: what the adapter adds is the ratio to a plain one with the same networks, of which
+the lowest and highest round are given too. Where plain's time goes is measured on one more model in
+the same rounds. Writes benchmarks/results/control.csv.
 """
 
 from __future__ import annotations
 
-import csv
 import sys
 import tempfile
+import time
 from collections.abc import Callable
 from pathlib import Path
 from statistics import median
@@ -23,7 +24,6 @@ import gymnasium as gym
 import torch
 from clock import clocked
 from stable_baselines3 import PPO
-from stable_baselines3.common.vec_env import DummyVecEnv
 from torch import nn
 
 from agents import registry
@@ -31,6 +31,7 @@ from agents.networks.online_norm import OnlineNorm
 from continual_envs import copies
 from evaluation.config import configure
 from evaluation.control import ControlLife
+from evaluation.export import write_csv
 
 ID = "continual_envs/SlipperyAnt-v0"
 STEPS = 2048
@@ -46,6 +47,8 @@ LAYERS: dict[str, Callable[[], nn.Module]] = {
     "dropout": lambda: nn.Dropout(DROPOUT["dropout_rate"]),
 }
 PLAIN = "plain Stable-Baselines3"
+DIVIDED = f"{PLAIN}, with a clock in it"
+POLICY: dict[str, Any] = {"net_arch": [256, 256], "activation_fn": nn.ReLU}
 # The methods as published, but for units that are mature, and so replaced, soon enough to be timed.
 HOT = {"redo.period": 100, "l2.weight_decay": 1e-4, "maturity": 100, "replacement_rate": 1e-4}
 HOT |= {"profile": "code", "replacement": "bernoulli"}
@@ -54,8 +57,7 @@ RESULTS = Path(__file__).parent / "results" / "control.csv"
 
 def plain(more: str | None = None) -> Callable[[], Any]:
     """Return a turn of Stable-Baselines3 as a user writes it, with some of LAYERS joined by +."""
-    policy = {"net_arch": [256, 256], "activation_fn": nn.ReLU}
-    model = PPO("MlpPolicy", gym.make(ID), seed=0, policy_kwargs=policy, **SIZES)
+    model = PPO("MlpPolicy", gym.make(ID), seed=0, policy_kwargs=POLICY, **SIZES)
     if more:
         put_in(model.policy, more)
     _, callback = model._setup_learn(10**9)
@@ -96,40 +98,42 @@ def recorded(folder: Path) -> Callable[[], Any]:
     return life.advance
 
 
-def parts() -> dict[str, float]:
-    """Return where a turn of plain Stable-Baselines3 goes, in microseconds a step."""
+def divided() -> tuple[Callable[[], Any], dict[str, list[float]]]:
+    """Return a turn of plain Stable-Baselines3, and where each one went, in microseconds a step."""
     env = gym.make(ID)
-    model = PPO(
-        "MlpPolicy",
-        DummyVecEnv([lambda: env]),
-        seed=0,
-        policy_kwargs={"net_arch": [256, 256], "activation_fn": nn.ReLU},
-        **SIZES,
-    )
+    model = PPO("MlpPolicy", env, seed=0, policy_kwargs=POLICY, **SIZES)
     _, callback = model._setup_learn(10**9)
-    collecting = clocked(
-        lambda: model.collect_rollouts(model.env, callback, model.rollout_buffer, STEPS)
-    )
-    training = clocked(model.train)
-    bare = gym.make("Ant-v5")
-    times = {}
-    for name, world in (("Ant-v5 through gym.make", bare), (f"{ID} through gym.make", env)):
-        world.reset(seed=0)
-        world.action_space.seed(0)
-        times[name] = clocked(lambda world=world: walk(world)) / STEPS
-    return {
-        "collecting a rollout": collecting / STEPS,
-        "updates": training / STEPS,
-        **times,
-    }
+    spent = {"environment": 0.0, "policy": 0.0}
+    found: dict[str, list[float]] = {}
 
+    def timed(name: str, function: Callable[..., Any]) -> Callable[..., Any]:
+        def wrapped(*arguments: Any, **named: Any) -> Any:
+            start = time.process_time()
+            result = function(*arguments, **named)
+            spent[name] += (time.process_time() - start) * 1e6
+            return result
 
-def walk(env: gym.Env[Any, Any]) -> None:
-    """Take random actions."""
-    for _ in range(STEPS):
-        _, _, terminated, truncated, _ = env.step(env.action_space.sample())
-        if terminated or truncated:
-            env.reset()
+        return wrapped
+
+    env.step = timed("environment", env.step)  # type: ignore[method-assign]
+    model.policy.forward = timed("policy", model.policy.forward)
+
+    def turn() -> None:
+        spent.update(environment=0.0, policy=0.0)
+        collecting = clocked(
+            lambda: model.collect_rollouts(model.env, callback, model.rollout_buffer, STEPS)
+        )
+        inside = dict(spent)
+        parts = {
+            "steps of the environment": inside["environment"],
+            "the policy's forward passes for one observation": inside["policy"],
+            "the rest of collecting a rollout": collecting - sum(inside.values()),
+            "updates": clocked(model.train),
+        }
+        for name, took in parts.items():
+            found.setdefault(name, []).append(took / STEPS)
+
+    return turn, found
 
 
 def main(rounds: int = 5) -> None:
@@ -150,29 +154,29 @@ def main(rounds: int = 5) -> None:
             settings = settings | (DROPOUT if "dropout" in more else {})
             turns |= {same: plain(more), agent: adapted(agent, settings)}
             beside[agent] = same
+        turns[DIVIDED], found = divided()
         times: dict[str, list[float]] = {name: [] for name in turns}
         for turn in range(rounds + 1):  # the first warms up
             for name, work in turns.items():
                 took = clocked(work) / STEPS
                 if turn:
                     times[name].append(took)
-        found = [parts() for _ in range(3)]
     rows = []
     for name, took in times.items():
-        ratios = [
-            median(a / b for a, b in zip(took, times[base], strict=True))
-            for base in (PLAIN, beside.get(name, PLAIN))
-        ]
-        rows.append((name, median(took), *ratios))
-    for name in found[0]:
-        part = median(one[name] for one in found)
-        rows.append((f"of plain: {name}", part, *2 * [part / median(times[PLAIN])]))
-    with open(RESULTS, "w", newline="", encoding="utf-8") as file:
-        writer = csv.writer(file, lineterminator="\n")
-        writer.writerow(["what", "microseconds_per_step", "ratio_to_plain", "same_networks"])
-        for name, took, ratio, same in rows:
-            writer.writerow([name, f"{took:.0f}", f"{ratio:.3f}", f"{same:.3f}"])
-            print(f"{name:80} {took:8.0f} us a step  {ratio:.3f}  same networks {same:.3f}")
+        row = {"what": name, "microseconds_per_step": round(median(took))}
+        for column, base in (("to_plain", PLAIN), ("same_networks", beside.get(name, PLAIN))):
+            ratios = sorted(a / b for a, b in zip(took, times[base], strict=True))
+            row[f"ratio_{column}"] = round(median(ratios), 3)
+        row |= {"lowest": round(ratios[0], 3), "highest": round(ratios[-1], 3)}
+        rows.append(row)
+    for name, parts in found.items():
+        shares = [part / whole for part, whole in zip(parts[1:], times[DIVIDED], strict=True)]
+        took = round(median(parts[1:]))
+        row = {"what": f"of it: {name}", "microseconds_per_step": took}
+        rows.append(row | {"ratio_to_plain": round(median(shares), 3)})
+    for row in rows:
+        print("  ".join(map(str, row.values())))
+    write_csv(rows, RESULTS)
 
 
 if __name__ == "__main__":
