@@ -1,9 +1,11 @@
-"""Whether a loss builds up: `python benchmarks/buildup.py FILE [--out FIGURE]`.
+"""Whether a loss builds up: `python benchmarks/buildup.py FILE [--fresh FILE] [--out FIGURE]`.
 
 FILE is a table of benchmarks/freeze.py. Of every arm, paired by seed: how much of the return, and
 of the share of tasks above the random policy's return, is lost from the early to the late window,
 and on average from task to task (the slope of least squares over all tasks after the first). Means
 over seeds with 95 % intervals, Student t, from 30 seeds on bootstrap. The figure has both by task.
+With `--fresh` also the plasticity against every fresh arm of another such table, or the same: late
+skill over that arm's, of the seeds that both have (Fieller).
 """
 
 from __future__ import annotations
@@ -18,7 +20,7 @@ import matplotlib.pyplot as plt
 import numpy as np
 
 from evaluation.scores import early_window, late_window
-from evaluation.statistics import mean_interval
+from evaluation.statistics import mean_interval, ratio_of_means
 
 MEASURES = ("return", "share above the random policy")
 
@@ -26,10 +28,10 @@ MEASURES = ("return", "share above the random policy")
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("table", type=Path, metavar="FILE")
+    parser.add_argument("--fresh", type=Path, metavar="FILE", help="a table with fresh arms")
     parser.add_argument("--out", type=Path, help="a PNG or PDF file")
     parsed = parser.parse_args()
-    with gzip.open(parsed.table, "rt", encoding="utf-8") as file:
-        rows = list(csv.DictReader(file))
+    rows = read(parsed.table)
     figure, panels = plt.subplots(1, 2, figsize=(11, 3.6), layout="constrained")
     for names, arm in groupby(rows, key=lambda row: (row["problem"], row["arm"])):
         lives = [list(life) for _, life in groupby(arm, key=lambda row: row["seed"])]
@@ -48,9 +50,42 @@ def main() -> None:
         for what, window in (("early", early_window), ("late", late_window)):
             part = (slice(None), window(returns.shape[1]))
             print(f"  return where above it, {what}: {returns[part][above[part]].mean():.1f}")
+    if parsed.fresh:
+        beside_fresh(skills(rows), skills(read(parsed.fresh)))
     panels[0].legend(frameon=False)
     if parsed.out:
         figure.savefig(parsed.out, dpi=110)
+
+
+def read(table: Path) -> list[dict[str, str]]:
+    """Return the rows of a frozen table."""
+    with gzip.open(table, "rt", encoding="utf-8") as file:
+        return list(csv.DictReader(file))
+
+
+def skills(rows: list[dict[str, str]]) -> dict[tuple[str, str], dict[str, float]]:
+    """Return by problem and arm the late skill of every seed."""
+    found: dict[tuple[str, str], dict[str, float]] = {}
+    for (problem, arm, seed), life in groupby(
+        rows, key=lambda row: (row["problem"], row["arm"], row["seed"])
+    ):
+        skill = np.array([float(row["return"]) - float(row["anchor"]) for row in life])
+        late = float(skill[late_window(len(skill))].mean())
+        found.setdefault((problem, arm), {})[seed] = late
+    return found
+
+
+def beside_fresh(ours: dict, theirs: dict) -> None:
+    """Print the plasticity of every arm against every fresh one."""
+    for (problem, arm), seeds in ours.items():
+        for (its, fresh), others in theirs.items():
+            shared = sorted(seeds.keys() & others.keys())
+            if its != problem or not fresh.startswith("fresh") or arm.startswith("fresh"):
+                continue
+            values = [np.array([one[seed] for seed in shared]) for one in (seeds, others)]
+            interval = ratio_of_means(*values)
+            says = f"{interval.estimate} [{interval.low}, {interval.high}] {interval.note}"
+            print(f"{problem}, {arm}: plasticity {says} against {fresh}, {len(shared)} seeds")
 
 
 def show(name: str, values: np.ndarray) -> None:
