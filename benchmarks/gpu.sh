@@ -14,7 +14,8 @@ step() { # NAME SECONDS COMMAND...
     timeout "$2" "${@:3}" >"$out/$1.log" 2>&1
     echo "$1: exit code $? after at most $2 s; $out/$1.log"
 }
-step tests 150 "$python" -m pytest -q -m gpu -n 4 -p no:cacheprovider tests/agents tests/evaluation
+step tests 150 "$python" -m pytest -q -m gpu -n 4 -p no:cacheprovider \
+    tests/agents/test_graph.py tests/agents/test_cuda.py tests/evaluation/test_together.py
 step speed 180 "$python" benchmarks/gpu.py --out "$out/gpu.csv"
 
 # Then the published protocols side by side, each stopped once and resumed.
