@@ -3,7 +3,8 @@
 Writes what `continual-envs report --beside STUDY` shows, beside the study's own file, and
 benchmarks/results/STUDY.csv.gz: one row per seed and window of tasks. A window is one task or,
 where that would be more than 20,000 rows, a tenth of the stream: see `first_task` and `last_task`.
-The outcome, the anchor, the loss and the measures are means over the window, the seconds a sum.
+Outcome, test outcome after the last and at the best pass, anchor, loss and measures are means over
+the window, seconds a sum.
 Arms frozen before and not in DIR stay, so that a study may be run in parts.
 """
 
@@ -20,7 +21,7 @@ import numpy as np
 from evaluation.config import RunConfig
 from evaluation.groups import Group, group
 from evaluation.report.frozen import frozen_text, write_problems
-from evaluation.runs import Run, load
+from evaluation.runs import Run, best, load
 from evaluation.studies import HERE, Study, load_study
 
 RESULTS = Path(__file__).parent / "results"
@@ -128,6 +129,10 @@ def _row(member: Group, run: Run, tasks: np.ndarray) -> dict[str, Any]:
         "last_task": tasks[-1],
     }
     row |= {name: f"{values[window].mean():.6g}" for name, values in means.items()}
+    if run.test is not None:
+        ends = {"last": run.test[:, -1], "best": best(run.test, run.outcome_name)}
+        for which, values in ends.items():
+            row[f"{which}_test_{run.outcome_name}"] = f"{values[window].mean():.6g}"
     row["seconds"] = f"{run.seconds[window].sum():.4g}"
     for name, (taken, values) in run.measures.items():
         inside = values[np.isin(taken, tasks)]
