@@ -77,15 +77,21 @@ def skills(rows: list[dict[str, str]]) -> dict[tuple[str, str], dict[str, float]
 
 def beside_fresh(ours: dict, theirs: dict) -> None:
     """Print the plasticity of every arm against every fresh one."""
+    compared = False
     for (problem, arm), seeds in ours.items():
         for (its, fresh), others in theirs.items():
             shared = sorted(seeds.keys() & others.keys())
             if its != problem or not fresh.startswith("fresh") or arm.startswith("fresh"):
                 continue
+            if not shared:
+                continue
+            compared = True
             values = [np.array([one[seed] for seed in shared]) for one in (seeds, others)]
             interval = ratio_of_means(*values)
             says = f"{interval.estimate} [{interval.low}, {interval.high}] {interval.note}"
             print(f"{problem}, {arm}: plasticity {says} against {fresh}, {len(shared)} seeds")
+    if not compared:
+        raise SystemExit("--fresh: no fresh arm of a problem of this label with these seeds")
 
 
 def show(name: str, values: np.ndarray) -> None:

@@ -173,7 +173,7 @@ def main(rounds: int = 5) -> None:
         shares = [part / whole for part, whole in zip(parts[1:], times[DIVIDED], strict=True)]
         took = round(median(parts[1:]))
         row = {"what": f"of it: {name}", "microseconds_per_step": took}
-        rows.append(row | {"ratio_to_plain": round(median(shares), 3)})
+        rows.append(row | {"share": round(median(shares), 3)})
     for row in rows:
         print("  ".join(map(str, row.values())))
     write_csv(rows, RESULTS)

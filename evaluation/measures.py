@@ -58,7 +58,8 @@ def measure(inspection: Inspection, rare_at_most: bool = False) -> dict[str, flo
     Without a hidden layer these keys are absent, and without gradients gradient_norm is.
 
     A run measures when a task begins, after the agent has done what it does then: `fresh` is then
-    the untrained network, and where the head has been zeroed only the head has a gradient.
+    the untrained network, and where the head has been zeroed only the head has a gradient. In a
+    drifting environment it measures before: `fresh` is what the task that has ended left.
 
     Args:
         inspection: of the network.

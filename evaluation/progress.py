@@ -80,6 +80,8 @@ class Bars:
             return
         self._latest[cell] = now, tasks
         spent = now - min(when for when, _ in self._begun.values())
+        if len(self._latest) < len(self._begun):
+            return  # of some that are at work it is not known yet how fast
         if spent >= 2 and not self._projected:
             if runs := sum(one > 0 for one in self._ahead()):
                 self._projected = True
@@ -141,11 +143,14 @@ def amounts(configs: Sequence[RunConfig]) -> list[Amount]:
         problem = f"{one.problem} {sorted(one.problem_settings.items())}"
         if problem not in streams:
             env: Any = make_problem(one, privileged=False)
-            inputs = math.prod(env.observation_space.shape or ())
-            streams[problem] = env.unwrapped.stream, inputs
+            stream = env.unwrapped.stream
+            shape = getattr(stream, "inputs_shape", env.observation_space.shape)
+            streams[problem] = stream, math.prod(shape)
             env.close()
         stream, inputs = streams[problem]
-        hidden = one.agent_settings.get("hidden") or ()
+        hidden = one.agent_settings.get("hidden")
+        if not isinstance(hidden, list | tuple) or not all(type(n) is int for n in hidden):
+            hidden = ()  # an agent of somebody else's may mean something else
         weights = sum(a * b for a, b in zip([inputs, *hidden], hidden, strict=False))
         found.append(functools.partial(_amount, stream, LEAST + weights))
     return found

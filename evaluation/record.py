@@ -101,6 +101,7 @@ class Record(gym.Wrapper[Any, Any, Any, Any]):
         observation, reward, terminated, truncated, info = self.env.step(action)
         if isinstance(self._recorder, Recorder):
             self._recorder.add(np.array([float(reward)]), None, np.reshape(info["target"], -1))
+            self._recorder.flush()  # a script of somebody else's may end anywhere
         return observation, reward, terminated, truncated, info
 
     def close(self) -> None:

@@ -2,7 +2,7 @@
 
 A line is of a kind: "online" for the examples of a bin as they came, "test" and "validation" for
 held-out examples looked at after a pass over a task's data, "measure" for the network. A bin in
-which outputs were not finite says "diverged": an accuracy does not show it, and a loss that is null
+which the loss was not finite says "diverged": an accuracy does not show it, and a loss that is null
 may be of an agent that shows no outputs.
 """
 
@@ -30,7 +30,7 @@ LINE = (
     '{"kind": "online", "task": %d, "bin": %d, "updates": %d, "examples": %d, '
     '"%s": %s, "loss": %s, "anchor": %s, "seconds": %r%s}\n'
 )
-FLUSH_EVERY = 1.0  # seconds, for who reads along: a run that is resumed goes by its checkpoint
+FLUSH_EVERY = 1.0  # seconds, for who reads along: what is resumed goes by its checkpoint
 
 
 def bin_edges(examples: int, batch: int, bins: int = BINS) -> list[int]:
@@ -89,7 +89,7 @@ class Lines:
         self._since += took
         line = {"kind": "measure", "task": self.task, "updates": self._updates}
         self._write({**line, "examples": self._examples, **values})
-        self._flush()
+        self.flush()
 
     def sync(self) -> dict[str, Any]:
         """Force all lines to disk and return where the run stands."""
@@ -118,7 +118,8 @@ class Lines:
         before, self._since = self._since, time.perf_counter()
         return self._since - before
 
-    def _flush(self) -> None:
+    def flush(self) -> None:
+        """Let who reads along see all lines."""
         self._file.flush()
         self._flushed = self._since
 
@@ -182,7 +183,7 @@ class Recorder(Lines):
         if start < len(rewards):
             self._take(start, len(rewards), rewards, values, seconds)
         if self._since - self._flushed > FLUSH_EVERY:
-            self._flush()
+            self.flush()
 
     def held_out(self, kind: str, outcome: float, loss: float | None) -> None:
         """Write a line of held-out examples, after the bin that has just ended.
@@ -197,7 +198,7 @@ class Recorder(Lines):
         line = {"kind": kind, "task": task, "bin": bin, "updates": self._updates}
         line |= {"examples": self._examples, self._outcome: outcome, "loss": loss}
         self._write(line)
-        self._flush()
+        self.flush()
 
     def sync(self) -> dict[str, Any]:
         """Force all lines to disk and return the recorder's state."""
@@ -244,7 +245,7 @@ class Recorder(Lines):
 
 def _number(value: float | None) -> str:
     """Return a number in JSON, which has no infinite ones."""
-    return repr(value) if value is not None and math.isfinite(value) else "null"
+    return repr(float(value)) if value is not None and math.isfinite(value) else "null"
 
 
 def _mean(parts: list[Array]) -> float:

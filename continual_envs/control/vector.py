@@ -61,7 +61,8 @@ class DriftVectorEnv(SyncVectorEnv):
         Raises:
             ValueError: seeds of copies of one stream that are not s, s + 1, ...
         """
-        if self._shared and isinstance(seed, list):
+        if self._shared and seed is not None and not isinstance(seed, int):
+            seed = list(seed)
             first = seed[0] if seed else None
             if first is None or seed != [first + i for i in range(self.num_envs)]:
                 raise ValueError(

@@ -64,7 +64,7 @@ def test_bad_numbers_of_copies_are_one_line() -> None:
     with pytest.raises(ValueError, match="^shared_stream: 1 is not allowed; give true or false$"):
         gym.make_vec(CARTPOLE, 2, shared_stream=1)
     shared = gym.make_vec(CARTPOLE, 2, shared_stream=True)
-    for seeds in ([5, 9], [5, None], [None, None], [5]):
+    for seeds in ([5, 9], (5, 9), [5, None], [None, None], [5]):
         with pytest.raises(ValueError, match="^seed: .* is not allowed with shared_stream; give s"):
             shared.reset(seed=seeds)
     told, alone = shared.reset(seed=[5, 6])[0], shared.reset(seed=5)[0]

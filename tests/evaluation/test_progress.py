@@ -1,5 +1,6 @@
 """Live progress: the projection is of the work that is left, from the work done now."""
 
+from dataclasses import replace
 from types import SimpleNamespace
 from typing import Any
 
@@ -57,7 +58,7 @@ def test_arms_that_have_not_begun_are_projected_by_examples_and_weights(
     few = cell(tasks=10, problem_settings={**SMALL, "examples_per_task": 32})
     one, more, less = (amount(1) for amount in progress.amounts([small, wide, few]))
     ratio = more / one
-    assert ratio == (4000 + 16 * 64 * 1000) / (4000 + 16 * 64 * 8) and less / one == 0.5
+    assert ratio == (4000 + 64 * 1000) / (4000 + 64 * 8) and less / one == 0.5
     with Bars([small, wide], Console(stderr=True)) as bars:
         for tasks in (0, 1, 2, 3):
             bars.update(0, tasks)
@@ -69,6 +70,28 @@ def test_arms_that_have_not_begun_are_projected_by_examples_and_weights(
         clock.now += 40
         bars.update(1, 2)  # what it takes itself counts from now on
         assert capsys.readouterr().err.startswith("21% done, about 5 min 20 s")
+
+
+@pytest.mark.parametrize("hidden", [64, "ab", None, ["a"], [True]])
+def test_an_agent_of_anothers_may_mean_something_else_by_hidden(hidden: Any) -> None:
+    made = cell()
+    other = replace(made, agent_settings={**made.agent_settings, "hidden": hidden})
+    (amount,) = progress.amounts([other])
+    assert amount(2) == 2 * amount(1) == 2 * 64 * progress.LEAST
+
+
+def test_several_jobs_are_not_taken_for_one(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    clock = _Clock()
+    monkeypatch.setattr(progress, "time", clock)
+    with Bars([cell(tasks=100, seeds=[seed]) for seed in range(8)], Console(stderr=True)) as bars:
+        for tasks in range(4):  # four at once, a task every 2.5 s: half of 200 rounds of these
+            for job in range(4):
+                bars.update(job, tasks)
+                clock.now += 0.001
+            clock.now += 2.5
+    assert capsys.readouterr().err.startswith("projected: about 8 min")
 
 
 def test_tasks_that_grow_are_projected_by_their_examples() -> None:

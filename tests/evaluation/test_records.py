@@ -204,8 +204,10 @@ def test_lines_can_be_read_a_second_later_while_the_run_goes_on(
 
 @pytest.mark.parametrize("classes", [None, 10])
 def test_lines_are_as_json_writes_them(tmp_path: Path, classes: int | None) -> None:
-    outcome = "error" if classes is None else "accuracy"
-    recorder = _recorder(tmp_path, [3], outcome=outcome, classes=classes, anchor=lambda task: 1 / 3)
+    outcome, anchor = "error" if classes is None else "accuracy", np.float64(1 / 3)
+    recorder = _recorder(
+        tmp_path, [3], outcome=outcome, classes=classes, anchor=lambda task: anchor
+    )
     recorder.add(-np.array([1e-9, 0.1, 1e22]), np.eye(3, 10), np.arange(3))
     recorder.add(np.zeros(3), None, np.arange(3))
     recorder.close()
