@@ -160,7 +160,9 @@ def _amount(stream: Stream | DriftStream, weights: int, tasks: float) -> float:
     if isinstance(stream, DriftStream):
         return weights * tasks * stream.examples_per_task
     whole = int(tasks)
-    return weights * (stream.start(whole) + (tasks - whole) * stream.length(whole))
+    begun = tasks - whole
+    # A task that has not begun may be one behind the end, of which a stream need not know a length.
+    return weights * (stream.start(whole) + (begun * stream.length(whole) if begun else 0))
 
 
 def _duration(seconds: float) -> str:

@@ -1,4 +1,7 @@
-"""Online Normalization on a CPU, compiled: example by example, without a tensor for every step."""
+"""Online Normalization on a CPU, compiled: example by example, without a tensor for every step.
+
+The rules, their letters and their source are those of `agents.networks.online_norm`.
+"""
 
 from __future__ import annotations
 

@@ -190,9 +190,9 @@ def test_a_folder_of_class_folders(kind: Callable[..., Pairs], tmp_path: Path) -
 
 @pytest.mark.parametrize("id", ["ContinualImageNet-v0", "KumarContinualImageNet-v0"])
 def test_any_number_of_pictures_makes_whole_batches(id: str, tmp_path: Path) -> None:
-    env = gym.make(f"continual_envs/{id}", dataset=folders(tmp_path, classes=2, images=65))
+    env: Any = gym.make(f"continual_envs/{id}", dataset=folders(tmp_path, classes=2, images=65))
     assert env.observation_space.shape == (100, 32, 32, 3)
-    assert env.unwrapped.stream.train_images == 50  # type: ignore[attr-defined]
+    assert env.unwrapped.stream.train_images == 50
     with pytest.raises(
         ValueError, match="divisor of the 112 examples of a pass, or other train_im"
     ):

@@ -98,6 +98,8 @@ def test_tasks_that_grow_are_projected_by_their_examples() -> None:
     growing: Any = SimpleNamespace(start=lambda i: 5 * i * (i + 1), length=lambda i: 10 * (i + 1))
     done = [progress._amount(growing, 3, tasks) / 30 for tasks in (0, 0.5, 1, 1.5, 2, 4)]
     assert done == [0, 0.5, 1, 2, 3, 10]
+    del growing.length  # whole tasks do without, the end of a finite stream among them
+    assert progress._amount(growing, 3, 4) == 300
 
 
 @pytest.mark.parametrize("seconds, words", [(7.2, "7 s"), (200, "3 min 20 s"), (7500, "2 h 5 min")])
