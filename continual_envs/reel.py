@@ -70,6 +70,7 @@ class Reel:
         """Stand at `position` of the streams `seed`, `seed + 1`, ..."""
         if seed != self.streams[0].seed:
             self.streams = [self._make(seed + i) for i in range(len(self.streams))]
+            self._clock = Clock(0, 0, 0)  # tasks of another seed may have other lengths
         self._position, self._started = position, True
         self._inputs = self._inputs[:0]
 

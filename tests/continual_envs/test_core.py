@@ -9,7 +9,8 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from continual_envs.core import Chunk, Held, Stream, Task
+from continual_envs.core import Chunk, Clock, Held, Stream, Task
+from continual_envs.reel import Reel
 from continual_envs.streams.permuted_digits import PermutedDigits
 from continual_envs.streams.permuted_mnist import PermutedMNIST
 from continual_envs.streams.slowly_changing_regression import SlowlyChangingRegression
@@ -267,6 +268,19 @@ def test_positions_are_located(stream: Stream) -> None:
     assert [stream.start(index) for index in range(30)] == [
         position for position, (_, example) in enumerate(places) if example == 0
     ]
+
+
+def test_a_clock_is_of_the_present_seed() -> None:
+    def make(seed: int) -> Stream:
+        stream: Stream = Growing() if seed else Given()
+        stream.seed, stream.inputs_shape = seed, (1,)
+        return stream
+
+    reel = Reel(make, {}, None, None, None, "hidden")
+    for seed in (0, 1):
+        reel.start(seed, 6)
+        assert reel.clock == reel.clock == Clock(*make(seed).locate(6), 6)
+    assert make(0).locate(6) != make(1).locate(6)
 
 
 @pytest.mark.parametrize("start", [0, 2, 3, 9])
