@@ -58,9 +58,19 @@ COMPILE: dict[str, Any] = {
 }
 
 
-def jit(function: Function) -> Function:
-    """Compile; inlined wherever it is called: a call costs as much as a row."""
+def entry(function: Function) -> Function:
+    """Compile for callers in Python."""
     return cast(Function, numba.njit(**COMPILE)(function))
+
+
+def jit(function: Function) -> Function:
+    """Compile for callers in this file, where it is inlined: a call costs as much as a row.
+
+    It gets no way in from Python, which would take a fifth of the time to compile: a call from
+    there ends the process.
+    """
+    inner: dict[str, Any] = {"no_cpython_wrapper": True, "no_cfunc_wrapper": True}
+    return cast(Function, numba.njit(**COMPILE, **inner)(function))
 
 
 @numba.njit(inline="always")  # a function that counts no references may not return a new array
@@ -403,9 +413,10 @@ def forward(
     size: int | None,
     draws: Array | None,
     at: int,
+    dropping: bool,
     moving: bool,
 ) -> int:
-    """Compute the activations of the examples loaded; drop units if there are `draws`.
+    """Compute the activations of the examples loaded; drop units by `draws` if `dropping`.
 
     Running statistics follow the examples if `moving`.
 
@@ -428,8 +439,9 @@ def forward(
                 normalise(V, scale, work, layer + 1, e)
             activate(rule.activation, work.values, work.slopes, layer + 1, e, places)
             if draws is not None:
-                drop(work, layer + 1, e, places, rule.keep, draws, at)
-                at += places
+                if dropping:
+                    drop(work, layer + 1, e, places, rule.keep, draws, at)
+                    at += places
             work.lengths[layer + 1, e] = list_rows(
                 work.values, work.slopes, work.listed, layer + 1, e, places
             )
@@ -568,7 +580,7 @@ def gradient(work: Work, sums: Array, layer: int, i: int, size: int | None) -> A
 
 @jit
 def sgd(
-    V: Array, inputs: int, work: Work, layer: int, scale: Any, rate: Any, row_sums: Array | None
+    V: Array, inputs: int, work: Work, layer: int, scale: Any, rate: Any, units: Units | None
 ) -> None:
     """Pull the derivative back through V and take a step of plain SGD on the rows that matter.
 
@@ -580,7 +592,7 @@ def sgd(
     for k in range(work.lengths[layer, 0]):
         i = work.listed[layer, 0, k]
         x, slope = values[layer, 0, i], slopes[layer, 0, i]
-        if row_sums is None:
+        if units is None:
             if slope != 0:
                 errors[layer, 0, i] = scale * slope * dot_and_add(V, i, row, -rate * x)
             else:
@@ -589,9 +601,13 @@ def sgd(
         if slope != 0:
             errors[layer, 0, i] = scale * slope * dot(V, i, errors, layer + 1, 0)
         if x != 0 and i < inputs:  # biases are no part of the magnitudes
-            row_sums[layer, i] = add_measured(V, i, row, 0, -rate * x, row, 3)
+            units.row_sums[layer, i] = add_measured(V, i, row, 0, -rate * x, row, 3)
         elif x != 0:
             add(V, i, row, 0, -rate * x)
+    if units is not None:
+        for j in range(V.shape[1]):
+            units.column_sums[layer + 1, j] += row[3, j]
+            row[3, j] = 0
 
 
 @jit
@@ -743,13 +759,8 @@ def backward(
         else:
             if size is not None:
                 sgd_batch(V, inputs, work, layer, size, scale, rate)
-            elif units is not None:
-                sgd(V, inputs, work, layer, scale, rate, units.row_sums)
-                for j in range(V.shape[1]):
-                    units.column_sums[layer + 1, j] += row[3, j]
-                    row[3, j] = 0
             else:
-                sgd(V, inputs, work, layer, scale, rate, None)
+                sgd(V, inputs, work, layer, scale, rate, units)
             for k in range(inputs + 1, V.shape[0]):
                 add(V, k, row, k - inputs, -rate)
 
@@ -787,7 +798,7 @@ def pay_what_is_read(
         pay(V, net, rule, noise, work.draws, layer, i)
 
 
-@jit
+@entry
 def pay_all(net: Net, rule: Rule, noise: Noise, work: Work) -> None:
     """Pay every row."""
     for layer in range(len(net.rows)):
@@ -799,7 +810,7 @@ def pay_all(net: Net, rule: Rule, noise: Noise, work: Work) -> None:
 # --- continual backprop
 
 
-@jit
+@entry
 def measure(net: Net, units: Units) -> None:
     """Take the sums of stored magnitudes anew."""
     for layer in range(len(net.rows)):
@@ -1016,9 +1027,7 @@ def after_step(
             pay_all(net, rule, noise, work)
     if units is not None:
         others = momentum is not None or moments is not None or noise is not None
-        if others or size is not None:
-            measure(net, units)
-        elif absorbed or net.clock[0] % SUM_AGAIN == 0:
+        if others or size is not None or absorbed or net.clock[0] % SUM_AGAIN == 0:
             measure(net, units)
         for layer in range(1, len(net.rows)):
             judge(net, work, units, layer, size)
@@ -1037,7 +1046,7 @@ def say(net: Net, work: Work, size: int | None, out: Array, t: int) -> None:
             out[t + e, j] = work.values[len(net.rows), e, j]
 
 
-@jit
+@entry
 def run(
     learning: bool,
     net: Net,
@@ -1076,18 +1085,21 @@ def run(
         out: (n, outputs).
     """
     n, layers, inputs, outputs = len(targets), len(net.rows), net.sizes[0], net.sizes[-1]
-    at = 0
+    at = int(np.int64(0))  # not the constant 0, for which `forward` would be compiled once more
+    # What is said is of the network as it is; dropout and moving statistics want a second look.
+    again = draws is not None or (online is not None and batch is not None)
+    turns = 2 if learning and again else 1
     for t in range(0, n, examples(batch)):
         size = at_most(batch, n - t)
         for e in range(examples(size)):
             load(data, levels, t + e, work, e, inputs)
-        again = draws is not None or (online is not None and size is not None)
-        forward(net, rule, work, noise, online, size, None, 0, learning and not again)
-        say(net, work, size, out, t)
+        for turn in range(turns):  # one call, so that it is compiled once
+            moving = learning and turn == turns - 1
+            at = forward(net, rule, work, noise, online, size, draws, at, turn > 0, moving)
+            if turn == 0:
+                say(net, work, size, out, t)
         if not learning:
             continue
-        if again:
-            at = forward(net, rule, work, noise, online, size, draws, at, True)
         loss_gradient(rule, work, layers, outputs, targets, t, size)
         backward(net, rule, work, online, momentum, moments, units, size)
         after_step(net, rule, work, online, momentum, moments, noise, units, size)
