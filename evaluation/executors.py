@@ -40,6 +40,7 @@ def execute(cells: Sequence[Cell], jobs: int = 1, monitor: Monitor | None = None
         RuntimeError: some cells failed; the line names the first, its cause is chained.
     """
     monitor = monitor or Silent()
+    _tell_what_ended(cells, monitor)
     failures = (
         _in_this_process(cells, monitor) if jobs == 1 else _in_processes(cells, jobs, monitor)
     )
@@ -151,6 +152,16 @@ def _run(share: list[int], cells: Sequence[Cell], update: Callable[[int, float],
         run_together(cells, lambda place, tasks: update(share[place], tasks))
     else:
         run_one(*cells[0], lambda tasks: update(share[0], tasks))
+
+
+def _tell_what_ended(cells: Sequence[Cell], monitor: Monitor) -> None:
+    """Tell of runs that ended before, so that a projection does not wait for their turn."""
+    from evaluation.records import ended
+
+    for index, (config, folder) in enumerate(cells):
+        with contextlib.suppress(ValueError):  # said when its turn comes
+            if tasks := ended(folder):
+                monitor.update(index, min(tasks, config.tasks))
 
 
 def _tell_end(share: list[int], cells: Sequence[Cell], monitor: Monitor) -> None:

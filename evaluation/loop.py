@@ -16,8 +16,8 @@ from evaluation.control import ControlLife
 from evaluation.description import continued, describe, gpu
 from evaluation.hold import held
 from evaluation.life import Life
-from evaluation.records import Recorder, bins_of, write_json
-from evaluation.resume import DONE, engine_of, read_json, resumable
+from evaluation.records import Recorder, bins_of, read_json, write_json
+from evaluation.resume import DONE, engine_of, resumable
 
 STEPS = 256  # steps between looks at the clock; the faster engines soon take more at a time
 AT_ONCE = 2**22  # numbers that the engine torch is given at a time

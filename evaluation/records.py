@@ -1,4 +1,4 @@
-"""Writing a run folder: config.json, then one line a bin in records.jsonl, result.json last.
+"""A run folder's files: config.json, then one line a bin in records.jsonl, result.json last.
 
 A line is of a kind: "online" for the examples of a bin as they came, "test" and "validation" for
 held-out examples looked at after a pass over a task's data, "measure" for the network. A bin in
@@ -263,3 +263,34 @@ def write_json(path: Path, content: dict[str, Any]) -> None:
     beside = path.with_name(path.name + ".new")
     beside.write_text(json.dumps(content, indent=1) + "\n")
     os.replace(beside, path)
+
+
+def read_json(path: Path) -> dict[str, Any]:
+    """Return the content of a JSON file of a run folder.
+
+    Raises:
+        ValueError: it is damaged; one line names it.
+    """
+    try:
+        content = json.loads(path.read_bytes())
+        if isinstance(content, dict):
+            return content
+        cause = "not an object"
+    except ValueError as error:
+        cause = str(error)
+    raise ValueError(f"{path}: damaged ({cause}); remove the run folder to start over")
+
+
+def ended(folder: Path) -> int:
+    """Return how many tasks the run of a folder had when it ended, 0 if it has not.
+
+    Raises:
+        ValueError: its result is damaged; one line names it.
+    """
+    result = folder / "result.json"
+    if not result.exists():
+        return 0
+    tasks = read_json(result).get("tasks")
+    if not isinstance(tasks, int):
+        raise ValueError(f"{result}: damaged (no tasks); remove the run folder to start over")
+    return tasks

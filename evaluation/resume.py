@@ -9,6 +9,7 @@ from typing import Any
 from agents import registry
 from evaluation import checkpoint
 from evaluation.config import RunConfig
+from evaluation.records import ended, read_json
 
 DONE: dict[str, Any] = {"done": True}
 
@@ -41,13 +42,8 @@ def resumable(config: RunConfig, folder: Path) -> dict[str, Any] | None:
                 f"agent: the code of {part} has changed since {folder} was made; give another "
                 "--out, or remove the folder"
             )
-    result = folder / "result.json"
-    if result.exists():
-        tasks = read_json(result).get("tasks")
-        if not isinstance(tasks, int):
-            raise ValueError(f"{result}: damaged (no tasks); remove the run folder to start over")
-        if tasks >= config.tasks:
-            return DONE
+    if ended(folder) >= config.tasks:
+        return DONE
     path = folder / "checkpoint.pt"
     if not path.exists():
         return None
@@ -67,22 +63,6 @@ def engine_of(described: dict[str, Any]) -> str:
 
 def _has(content: dict[str, Any], identity: dict[str, Any]) -> bool:
     return all(content.get(key) == value for key, value in identity.items())
-
-
-def read_json(path: Path) -> dict[str, Any]:
-    """Return the content of a JSON file of a run folder.
-
-    Raises:
-        ValueError: it is damaged; one line names it.
-    """
-    try:
-        content = json.loads(path.read_bytes())
-        if isinstance(content, dict):
-            return content
-        cause = "not an object"
-    except ValueError as error:
-        cause = str(error)
-    raise ValueError(f"{path}: damaged ({cause}); remove the run folder to start over")
 
 
 def _check_records(path: Path, size: int) -> None:

@@ -1,6 +1,7 @@
 """Live progress: the projection is of the work that is left, from the work done now."""
 
 from dataclasses import replace
+from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
@@ -8,6 +9,7 @@ import pytest
 from rich.console import Console
 
 from evaluation import progress
+from evaluation.executors import execute
 from evaluation.progress import Bars
 from tests.evaluation.helpers import NET, SMALL, cell
 
@@ -47,6 +49,20 @@ def test_the_projection_counts_only_what_is_done_now(
         bars.update(2, 100)
         bars.update(2, 120)
     assert "100% done, about 0 s left" in capsys.readouterr().err
+
+
+def test_runs_that_ended_before_are_told_of_before_any_begins(tmp_path: Path) -> None:
+    told: list[tuple[int, float]] = []
+
+    class Noted:
+        def update(self, cell: int, tasks: float) -> None:
+            told.append((cell, tasks))
+
+    cells = [(cell(tasks=3, seeds=[seed]), tmp_path / str(seed)) for seed in (0, 1, 2)]
+    execute([(cell(tasks=5, seeds=[2]), tmp_path / "2")])
+    execute([(cell(tasks=2, seeds=[1]), tmp_path / "1")])
+    execute(cells, monitor=Noted())
+    assert told[:3] == [(1, 2), (2, 3), (0, 0)]
 
 
 def test_arms_that_have_not_begun_are_projected_by_examples_and_weights(
