@@ -141,9 +141,19 @@ class OwnsLoop(Protocol):
         """Act for a while and learn from it."""
 
 
-def decide(outputs: Array, action_space: spaces.Space[Any]) -> Array:
-    """Turn outputs (n, k) into predictions (n,): the first best class, or the value."""
+def decide(outputs: Array, action_space: spaces.Space[Any], n: int) -> Array:
+    """Turn outputs (n, k) into predictions (n,): the first best class, or the value.
+
+    Raises:
+        ValueError: the outputs have another shape: k is the number of classes, or 1 for values.
+    """
     regression = isinstance(action_space, spaces.Box)
+    if isinstance(action_space, spaces.MultiDiscrete):
+        k = int(action_space.nvec[0])
+    else:
+        k = 1 if regression else int(action_space.n)  # type: ignore[attr-defined]
+    if np.shape(outputs) != (n, k):
+        raise ValueError(f"outputs: shape {np.shape(outputs)} is not allowed; give ({n}, {k})")
     predictions: Array = outputs[:, 0] if regression else np.argmax(outputs, axis=1)
     return predictions
 
@@ -181,8 +191,9 @@ class LearnerAgent:
         """Return the learner's prediction for one observation or a batch."""
         self.settle()
         said = getattr(self.learner, "anticipate", self.learner.predict)
-        self.outputs = said(self._batch(observation))
-        actions = decide(self.outputs, self._action_space)
+        batch = self._batch(observation)
+        self.outputs = said(batch)
+        actions = decide(self.outputs, self._action_space, len(batch))
         return actions[0] if isinstance(self._action_space, spaces.Discrete) else actions
 
     def learn(self, transition: Transition) -> None:

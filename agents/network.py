@@ -8,6 +8,8 @@ from dataclasses import dataclass, field
 import torch
 from torch import Tensor
 
+from agents import seeding
+
 
 @dataclass(frozen=True)
 class Incoming:
@@ -55,15 +57,12 @@ class HiddenLayer:
         activation: name of the non-linearity.
         initialiser: how incoming weights are drawn, of `agents.networks.parts.INITIALISERS`.
         gain: of an orthogonal initialiser; None is that of the activation.
-        exact: whether a unit without outgoing weights is invisible to all else; not so where the
-            units of a layer are normalised together.
     """
 
     incoming: tuple[Incoming, ...]
     consumers: tuple[Consumer, ...]
     activation: str
     initialiser: str
-    exact: bool = True
     gain: float | None = None
 
 
@@ -110,6 +109,12 @@ class Network:
         if isinstance(self.seed, Sequence):
             return list(self.seed)
         return [self.seed + i for i in range(self.lead[0] if self.lead else 1)]
+
+    def keys(self, purpose: int) -> Tensor:
+        """Return what keys a method's draws, see `seeding.uniform`: (*lead), beside the params."""
+        keys = [seeding.key(seed, purpose) for seed in self.seeds()]
+        device = next(iter(self.params.values())).device
+        return torch.stack(keys).reshape(self.lead).to(device)
 
     def need_hidden(self, method: str) -> None:
         """Refuse a method that would have nothing to act on, by a ValueError."""

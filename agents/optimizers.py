@@ -76,7 +76,7 @@ class ElementwiseAdam(torch.optim.Optimizer):
         super().__init__(parameters, {"lr": lr, "betas": betas, "eps": eps})
 
     @torch.no_grad()
-    def step(self, closure: Any = None) -> None:  # type: ignore[override]
+    def step(self) -> None:  # type: ignore[override]
         """Take one step along the gradients."""
         for group in self.param_groups:
             first, second = group["betas"]

@@ -182,7 +182,7 @@ def load(name: str, target: str) -> Factory:
         for step in attribute.split("."):
             loaded = getattr(loaded, step)
     except Exception as error:  # a plugin may fail in any way; it must say its own name
-        cause = " ".join(f"{type(error).__name__}: {error}".split())
+        cause = checks.one_line(error)
         raise ValueError(f"agent: {name!r} ({target}) cannot be loaded: {cause}") from error
     if not callable(loaded):
         raise ValueError(f"agent: {name!r} ({target}) is not callable; give a factory")

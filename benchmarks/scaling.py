@@ -2,14 +2,15 @@
 
 One core, CPU time, Online Permuted MNIST, SGD 0.003, one example an update, three hidden layers of
 100 units where nothing else is said. The physical limit is the larger of two times: to move the
-weights that an update touches (read going forward, read and written going back, what multiplies a
-0 left out) at the speed of copying arrays of the network's size, and to do its multiplications and
-additions at the speed of a large matrix product.
+weights that an update touches (what multiplies a 0 left out), going forward as the product of a
+vector and a matrix of the network's size reads it, going back as scaling it in place reads and
+writes it; and to do its multiplications and additions at the speed of a large matrix product.
 """
 
 from __future__ import annotations
 
 import argparse
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -55,10 +56,10 @@ def point(
     base, mine, weights = (float(np.median(column)) for column in zip(*measured, strict=True))
     sizes = (784, *hidden, 10)
     floats = sum(a * b for a, b in zip(sizes, sizes[1:], strict=False))
-    bandwidth = speed.copy_bandwidth(max(floats // 2, 1024))
-    limit = max(3 * 4 * weights / bandwidth / 1e3, 6 * batch * weights / flops / 1e3)
+    read, scale = memory(floats)
+    limit = max(4 * weights * (1 / read + 2 / scale) / 1e3, 6 * batch * weights / flops / 1e3)
     row = {"axis": axis, "value": value, "textbook_us": base, "engine_us": mine, "limit_us": limit,
-           "copy_gb_per_s": bandwidth, "gflop_per_s": flops}  # fmt: skip
+           "read_gb_per_s": read, "scale_gb_per_s": scale, "gflop_per_s": flops}  # fmt: skip
     print("  ".join(f"{k} {v if isinstance(v, str) else round(v, 2)}" for k, v in row.items()))
     return row
 
@@ -110,6 +111,21 @@ def work(members: int, tasks: int) -> dict[str, Any]:
     return result
 
 
+def memory(floats: int) -> tuple[float, float]:
+    """Return the bytes per second, in 1e9, of reading a matrix and of scaling it in place."""
+    columns = min(floats, 1000)
+    matrix = np.ones((floats // columns, columns), np.float32)
+    vector, one = np.ones(columns, np.float32), np.float32(1)
+    times = max(1, 10**8 // floats)
+
+    def seconds(work: Callable[[], Any]) -> float:
+        return min(clocked(lambda: [work() for _ in range(times)]) for _ in range(5)) * 1e-6 / times
+
+    read = seconds(lambda: matrix @ vector)
+    scale = seconds(lambda: np.multiply(matrix, one, out=matrix))
+    return 1e-9 * matrix.nbytes / read, 2e-9 * matrix.nbytes / scale
+
+
 def matrix_product() -> float:
     """Return the 1e9 multiplications and additions per second of a large matrix product."""
     a, b = (np.ones((1500, 1500), np.float32) for _ in range(2))
@@ -132,10 +148,14 @@ def draw(rows: list[dict[str, Any]], members: list[dict[str, Any]], path: Path) 
         panel.minorticks_off()
     panels[0].set_ylabel("microseconds an update")
     panels[0].legend(frameon=False, fontsize=8)
+    least = next(row["limit_us"] for row in rows if (row["axis"], row["value"]) == ("width", 100))
     for count in sorted({row["value"] for row in members}):
         mine = [row for row in members if row["value"] == count]
         x, y = [row["tasks"] * 60 for row in mine], [row["seconds"] for row in mine]
-        panels[3].plot(x, y, "o-", markersize=3, label=f"{count} member" + "s" * (count > 1))
+        name = f"{count} member" + "s" * (count > 1)
+        (line,) = panels[3].plot(x, y, "o-", markersize=3, label=name)
+        limits = [count * thousand * least / 1e3 for thousand in x]
+        panels[3].plot(x, limits, ":", color=line.get_color())
     panels[3].set(
         xlabel="thousand examples of each member", ylabel="CPU seconds, start-up included"
     )

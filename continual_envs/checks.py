@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import importlib
 import math
 from collections.abc import Iterable
 from typing import Any
@@ -37,9 +38,10 @@ def number(
     above: float = -math.inf,
     below: float = math.inf,
 ) -> float:
-    """Return `value` if it is a number in [low, high] and (above, below), else raise a ValueError.
+    """Return `value` if it is a finite number in [low, high] and (above, below), else raise.
 
-    The strict bounds also refuse NaN and infinities when they are finite.
+    Raises:
+        ValueError: it is not; NaN and infinities never are.
     """
     is_number = isinstance(value, int | float) and not isinstance(value, bool)
     if is_number and low <= value <= high and above < value < below:
@@ -56,6 +58,33 @@ def number(
     ]
     allowed = " ".join(["a finite number", " and ".join(bounds)]).strip()
     raise ValueError(f"{field}: {value!r} is not allowed; give {allowed}")
+
+
+def one_line(error: BaseException) -> str:
+    """Return type and message of an exception."""
+    return " ".join(f"{type(error).__name__}: {error}".split())
+
+
+def loaded(field: str, value: Any) -> Any:
+    """Return the object of "module:name", or `value` itself if it is no string.
+
+    Raises:
+        ValueError: there is no such module or name.
+    """
+    if not isinstance(value, str):
+        return value
+    module, _, name = value.partition(":")
+    try:
+        return getattr(importlib.import_module(module), name)
+    except (AttributeError, ImportError, ValueError) as error:
+        raise ValueError(f"{field}: {value!r} cannot be loaded: {error}") from error
+
+
+def flag(field: str, value: Any) -> bool:
+    """Return `value` if it is a bool, else raise a ValueError."""
+    if isinstance(value, bool):
+        return value
+    raise ValueError(f"{field}: {value!r} is not allowed; give true or false")
 
 
 def integer(field: str, value: Any, low: int = 0) -> int:

@@ -191,8 +191,10 @@ class Stream(ABC):
         """Return the task that holds a position of the stream, and the example within it."""
         if type(self).start is Stream.start:
             return divmod(position, self.examples_per_task)
-        tasks = range(position // self.examples_per_task + 2)  # the first task is the shortest
-        index = bisect.bisect_right(tasks, position, key=self.start) - 1
+        end = 1
+        while self.start(end) <= position:
+            end *= 2
+        index = bisect.bisect_right(range(end), position, key=self.start) - 1
         return index, position - self.start(index)
 
     def privileges(self, index: int, example: int) -> dict[str, Any]:

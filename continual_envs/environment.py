@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import functools
-import importlib
 import inspect
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -251,7 +250,7 @@ def rewards(
 
 def parameters(stream: str | type[Stream]) -> dict[str, inspect.Parameter]:
     """Return the settings of a problem: those of its stream, then those of every environment."""
-    own = dict(inspect.signature(_resolve(stream), eval_str=True).parameters)
+    own = dict(inspect.signature(checks.loaded("stream", stream), eval_str=True).parameters)
     shared = dict(inspect.signature(StreamEnv, eval_str=True).parameters)
     for name in ("seed", "stream", "settings"):
         own.pop(name, None)
@@ -259,32 +258,31 @@ def parameters(stream: str | type[Stream]) -> dict[str, inspect.Parameter]:
     return own | shared
 
 
-def _resolve(stream: str | type[Stream]) -> type[Stream]:
-    if not isinstance(stream, str):
-        return stream
-    module, _, name = stream.partition(":")
-    try:
-        resolved: type[Stream] = getattr(importlib.import_module(module), name)
-    except (AttributeError, ImportError, ValueError) as error:
-        raise ValueError(f"stream: {stream!r} cannot be loaded: {error}") from error
-    return resolved
-
-
 def _factory(
     stream: str | type[Stream], batch_size: int | None, settings: dict[str, Any]
 ) -> tuple[Callable[[int], Stream], dict[str, Any]]:
-    """Return seed -> stream and all its settings but the task length.
-
-    A task length left to the stream is cut to whole batches.
-    """
+    """Return seed -> stream and all its settings but the task length."""
     size = 1 if batch_size is None else checks.integer("batch_size", batch_size, 1)
-    kind = _resolve(stream)
-    known = parameters(kind)
+    kind = checks.loaded("stream", stream)
     if "render_mode" in settings:  # the error by which Stable-Baselines3 learns there is none
         raise TypeError("got an unexpected keyword argument 'render_mode'")
+    known = parameters(kind)
     for name in settings:
         checks.one_of("setting", name, known)
+    settings = _in_whole_batches(kind, settings, size)
     own = inspect.signature(kind).parameters
+    complete = {n: settings.get(n, p.default) for n, p in own.items()}
+    for name in ("seed", "examples_per_task"):
+        complete.pop(name, None)
+    return functools.partial(kind, **settings), complete
+
+
+def _in_whole_batches(kind: type[Stream], settings: dict[str, Any], size: int) -> dict[str, Any]:
+    """Return settings whose passes are whole batches: a task length left to the stream is cut.
+
+    Raises:
+        ValueError: they are not, and the length is given or the stream's own.
+    """
     one = kind(0, **settings)
     natural = one.examples_per_task // one.epochs
     if type(one).length is not Stream.length:
@@ -292,21 +290,20 @@ def _factory(
         natural = next((n for n in passes if n % size), natural)
     if natural < size:
         raise ValueError(f"batch_size: {size} is not allowed; a task has {natural} examples")
-    if natural % size and "examples_per_task" not in own:
+    if natural % size == 0:
+        return settings
+    own = inspect.signature(kind).parameters
+    if "examples_per_task" not in own:
         other = ", or other train_images" if "train_images" in own else ""
         raise ValueError(
             f"batch_size: {size} is not allowed; give a divisor of the {natural} examples of a pass"
             f"{other}"
         )
-    if natural % size and settings.get("examples_per_task") is None:
-        settings = {**settings, "examples_per_task": natural // size * size * one.epochs}
-    elif natural % size:
+    if settings.get("examples_per_task") is not None:
         raise ValueError(
             f"examples_per_task: {natural} is not allowed; give a multiple of batch_size={size}"
         )
-    complete = {n: settings.get(n, p.default) for n, p in own.items() if n != "seed"}
-    complete.pop("examples_per_task", None)
-    return functools.partial(kind, **settings), complete
+    return settings | {"examples_per_task": natural // size * size * one.epochs}
 
 
 def _spaces(stream: Stream, batch_size: int | None) -> tuple[spaces.Space[Any], spaces.Space[Any]]:

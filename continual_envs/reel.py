@@ -48,7 +48,7 @@ class Reel:
         self.streams = [make(seed) for seed in range(members or 1)]
         one = self.streams[0]
         self._tells = type(one).privileges is not Stream.privileges
-        self._end = math.inf if self.num_tasks is None else one.start(self.num_tasks)
+        self._end = math.inf  # of the streams, once one has started
         lead = tuple(n for n in (members, batch_size) if n is not None)
         self._inputs_shape = (*lead, *one.inputs_shape)
         self._targets_shape = (*lead, 1) if batch_size is None and one.classes is None else lead
@@ -71,6 +71,8 @@ class Reel:
         if seed != self.streams[0].seed:
             self.streams = [self._make(seed + i) for i in range(len(self.streams))]
             self._clock = Clock(0, 0, 0)  # tasks of another seed may have other lengths
+        if self.num_tasks is not None:
+            self._end = self.streams[0].start(self.num_tasks)
         self._position, self._started = position, True
         self._inputs = self._inputs[:0]
 

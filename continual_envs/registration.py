@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import gymnasium as gym
+from gymnasium.envs.registration import EnvSpec
 
 from continual_envs import checks
 
@@ -90,6 +91,16 @@ def register_control(
         max_episode_steps=max_episode_steps,
         kwargs={"body": body, "drift": drift, "period": period, **settings},
     )
+
+
+def is_stream(spec: EnvSpec) -> bool:
+    """Return whether a registered environment is a supervised stream: it is made from one."""
+    return "stream" in spec.kwargs
+
+
+def is_drift(spec: EnvSpec) -> bool:
+    """Return whether a registered environment is a drifting one: it is made from a body."""
+    return {"body", "drift", "period"} <= spec.kwargs.keys()
 
 
 def register_problems() -> None:

@@ -6,12 +6,14 @@ from typing import Any
 
 import gymnasium as gym
 
+from continual_envs.checks import one_line
 from continual_envs.contract import control, control_lives, lifetimes, protocols, streams
 from continual_envs.contract import environments as env
 from continual_envs.contract.control_problem import ControlProblem
-from continual_envs.contract.faults import first_faults, globals_kept, one_line
+from continual_envs.contract.faults import first_faults, globals_kept
 from continual_envs.contract.problem import Problem
 from continual_envs.core import Stream
+from continual_envs.registration import is_drift
 
 STAGES = (
     (protocols.lengths_add_up,),
@@ -95,7 +97,7 @@ def check_problem(problem: str | type[Stream], **settings: Any) -> list[str]:
     stages: tuple[tuple[Any, ...], ...]
     subject: Any
     try:
-        if spec is not None and "body" in spec.kwargs:
+        if spec is not None and is_drift(spec):
             stages, subject = CONTROL_STAGES, ControlProblem(spec.id, settings)
         else:
             stages, subject = STAGES, Problem(problem, settings)

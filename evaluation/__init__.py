@@ -23,6 +23,10 @@ _HOME = {
 __all__ = [*_HOME, "report"]
 
 
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})
+
+
 def __getattr__(name: str) -> Any:
     if name not in _HOME:
         raise AttributeError(f"module 'evaluation' has no attribute {name!r}")

@@ -98,8 +98,7 @@ def study(
         ValueError: bad input; nothing has been written.
         RuntimeError: a run failed.
     """
-    loaded = load_study(name_or_file)
-    return execute(loaded.tuning() if tuning else loaded.cells(), out, jobs, monitor)
+    return execute(load_study(name_or_file).runs(tuning), out, jobs, monitor)
 
 
 def execute(
@@ -119,17 +118,22 @@ def check(configs: Sequence[RunConfig], out: str | Path, jobs: int) -> list[Cell
     Builds each distinct problem and agent once and reads the folders that exist; writes nothing.
     """
     from evaluation.loop import build
+    from evaluation.records import ended
     from evaluation.resume import resumable
 
     checks.integer("jobs", jobs, 1)
     cells = [(config, config.folder(out)) for config in configs]
-    seen = set()
+    continues: dict[str, bool] = {}
     for config, folder in cells:
         check_writable("out", folder)
-        if config.settings_hash not in seen:
-            seen.add(config.settings_hash)
-            build(config)
-        resumable(config, folder)
+        if config.settings_hash not in continues:
+            continues[config.settings_hash] = build(config).can_continue()
+        able = continues[config.settings_hash]
+        if resumable(config, folder) is None and ended(folder) and able:
+            raise ValueError(
+                f"{folder}: has ended and has no checkpoint to go on from; give another --out, or "
+                "remove the folder to start over"
+            )
     return cells
 
 

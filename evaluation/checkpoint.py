@@ -8,11 +8,9 @@ import zipfile
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
-from torch import Tensor
 
-ARRAY = "numpy array"
+from agents.plain import decode, encode
 
 
 def save(state: dict[str, Any], path: Path) -> None:
@@ -25,7 +23,7 @@ def save(state: dict[str, Any], path: Path) -> None:
     Raises:
         TypeError: something else is in it, which could not be read again; nothing is written.
     """
-    encoded = _encode(state)
+    encoded = encode(state)
     beside = path.with_name(path.name + ".new")
     with open(beside, "wb") as file:
         torch.save(encoded, file)
@@ -47,35 +45,10 @@ def load(path: Path) -> dict[str, Any]:
         with zipfile.ZipFile(content) as archive:
             flipped = archive.testzip()  # torch does not compare the checksums
         content.seek(0)
-        decoded = _decode(torch.load(content, map_location="cpu", weights_only=True))
+        decoded = decode(torch.load(content, map_location="cpu", weights_only=True))
         if isinstance(decoded, dict) and flipped is None:
             return decoded
         cause = "not a dict" if flipped is None else flipped
     except Exception as error:  # torch raises many kinds for a damaged file
         cause = type(error).__name__
     raise ValueError(f"{path}: damaged checkpoint ({cause}); remove the run folder to start over")
-
-
-def _encode(value: Any) -> Any:
-    if isinstance(value, np.ndarray):
-        return {ARRAY: torch.from_numpy(np.array(value))}
-    if isinstance(value, np.generic):
-        return value.item()
-    if isinstance(value, dict):
-        return {key: _encode(item) for key, item in value.items()}
-    if isinstance(value, list | tuple):
-        return type(value)(_encode(item) for item in value)
-    if value is None or isinstance(value, Tensor | bool | int | float | str | bytes):
-        return value
-    kind = f"{type(value).__module__}.{type(value).__qualname__}"
-    raise TypeError(f"state: {kind} cannot be saved; use tensors, arrays, numbers and strings")
-
-
-def _decode(value: Any) -> Any:
-    if isinstance(value, dict):
-        if set(value) == {ARRAY}:
-            return value[ARRAY].cpu().numpy()
-        return {key: _decode(item) for key, item in value.items()}
-    if isinstance(value, list | tuple):
-        return type(value)(_decode(item) for item in value)
-    return value

@@ -127,7 +127,7 @@ def build_parser() -> tuple[argparse.ArgumentParser, dict[str, argparse.Argument
 
     sub = command("report", _report, "Write one page from run folders.")
     sub.add_argument("dirs", nargs="+", metavar="DIR")
-    sub.add_argument("--out", default="report.html", metavar="FILE.html")
+    sub.add_argument("--out", metavar="FILE.html", help="else report.html in the first DIR")
     text = "show this study's frozen results, and what was published, beside the runs"
     sub.add_argument("--beside", metavar="STUDY", help=text)
 
@@ -196,9 +196,7 @@ def _study(parsed: argparse.Namespace) -> int:
     from evaluation.studies import load_study
 
     study = load_study(parsed.study)
-    configs = study.tuning() if parsed.tuning else study.cells()
-    if not configs:
-        raise ValueError(f"study: {parsed.study} has tried nothing in tuning")
+    configs = study.runs(parsed.tuning)
     if parsed.dry_run:
         for config in configs:
             print(config.folder(parsed.out), config.tasks, "tasks")
@@ -234,7 +232,8 @@ def _print_scores(folders: Sequence[Path]) -> None:
     from rich.console import Console
 
     from evaluation.report.tables import rich_table
-    from evaluation.scores import load, score
+    from evaluation.runs import load
+    from evaluation.scores import score
 
     console = Console()
     console.width = max(console.width, 120)  # what the table needs; narrower, it loses columns
@@ -245,15 +244,17 @@ def _report(parsed: argparse.Namespace) -> int:
     from evaluation.api import check_writable_file
     from evaluation.report import report
 
-    check_writable_file("out", Path(parsed.out), ".html")
-    print(report(parsed.dirs, parsed.out, beside=parsed.beside))
+    page = Path(parsed.out or Path(parsed.dirs[0]) / "report.html")
+    check_writable_file("out", page, ".html")
+    print(report(parsed.dirs, page, beside=parsed.beside))
     return 0
 
 
 def _score(parsed: argparse.Namespace) -> int:
     from dataclasses import asdict
 
-    from evaluation.scores import load, score
+    from evaluation.runs import load
+    from evaluation.scores import score
 
     if not parsed.json:
         _print_scores([Path(folder) for folder in parsed.dirs])

@@ -9,13 +9,12 @@ from pathlib import Path
 from typing import Any
 
 import gymnasium as gym
-from gymnasium.envs.registration import EnvSpec
 
 from agents import registry
 from continual_envs import checks
 from continual_envs.control.drift import parameters as drift_parameters
 from continual_envs.environment import parameters as stream_parameters
-from continual_envs.registration import NAMESPACE
+from continual_envs.registration import NAMESPACE, is_drift, is_stream
 from evaluation import presets
 from evaluation.description import settings_hash
 from evaluation.settings import Settings, expand
@@ -160,7 +159,7 @@ def problem_id(name: str, module: str = "") -> str:
         try:
             importlib.import_module(module)
         except Exception as error:  # another's module may fail in any way
-            cause = " ".join(f"{type(error).__name__}: {error}".split())
+            cause = checks.one_line(error)
             raise ValueError(f"problem: module {module!r} cannot be imported: {cause}") from error
     full = name if "/" in name else f"{NAMESPACE}/{name}"
     if full not in gym.registry:
@@ -177,7 +176,7 @@ def problem_id(name: str, module: str = "") -> str:
 
 def problem_ids() -> list[str]:
     """Return the ids of every registered stream of tasks, supervised or drifting."""
-    return [id for id, spec in gym.registry.items() if "stream" in spec.kwargs or _drifts(spec)]
+    return [id for id, spec in gym.registry.items() if is_stream(spec) or is_drift(spec)]
 
 
 def is_control(problem: str, module: str = "") -> bool:
@@ -189,7 +188,7 @@ def is_control(problem: str, module: str = "") -> bool:
     """
     if module:
         importlib.import_module(module)
-    return _drifts(gym.spec(problem))
+    return is_drift(gym.spec(problem))
 
 
 def problem_parameters(problem: str) -> dict[str, inspect.Parameter]:
@@ -248,7 +247,3 @@ def check_device(name: str) -> str:
     here = ["cpu", *(["cuda"] if count else []), *(f"cuda:{i}" for i in range(count))]
     device: str = checks.one_of("device", name, here)
     return device
-
-
-def _drifts(spec: EnvSpec) -> bool:
-    return {"body", "drift", "period"} <= spec.kwargs.keys()

@@ -13,7 +13,7 @@ from continual_envs import copies
 from continual_envs.control.stream import DriftStream
 from continual_envs.core import Clock
 from evaluation.config import RunConfig, make_problem, problem_name, problem_settings
-from evaluation.episodes import EpisodeRecorder, Watch, bins_of_steps, check_episode, drift
+from evaluation.episodes import EpisodeRecorder, Watch, bins_of_steps, check_episode, drift_env
 from evaluation.life import check_boundary, reference_of
 from evaluation.measures import measure
 
@@ -91,12 +91,12 @@ class ControlLife:
     @property
     def stream(self) -> DriftStream:
         """What changes and when."""
-        return drift(self.envs[0]).stream
+        return drift_env(self.envs[0]).stream
 
     @property
     def clock(self) -> Clock:
         """Where the copies stand; the task is that which every copy has reached."""
-        clocks = [drift(env).clock for env in self.envs]
+        clocks = [drift_env(env).clock for env in self.envs]
         begun = max(c.examples - c.example for c in clocks if c.task <= self.watch.task)
         return Clock(self.watch.task, clocks[0].examples - begun, clocks[0].examples)
 

@@ -133,7 +133,7 @@ def check_episode(env: gym.Env[Any, Any]) -> None:
     Raises:
         ValueError: one line names the limit.
     """
-    limit = drift(env).stream.body.episode_steps
+    limit = drift_env(env).stream.body.episode_steps
     if env.spec is None or env.spec.max_episode_steps != limit:
         given = env.spec and env.spec.max_episode_steps
         raise ValueError(
@@ -187,7 +187,7 @@ class Watch:
         if self._running[copy]:
             self._end(copy)
         self._returns[copy], self._running[copy] = 0.0, False
-        self._tasks[copy] = drift(self.envs[copy]).clock.task
+        self._tasks[copy] = drift_env(self.envs[copy]).clock.task
         self._counts[copy] = self._known is None or self._tasks[copy] <= self._known
         self.task = min(self._tasks)
         while self.recorder is not None and self.recorder.task < self.task:
@@ -250,6 +250,6 @@ class Watched(gym.Wrapper[Any, Any, Any, Any]):
         return result
 
 
-def drift(env: gym.Env[Any, Any]) -> DriftEnv:
+def drift_env(env: gym.Env[Any, Any]) -> DriftEnv:
     """Return the drifting environment inside its wrappers."""
     return cast(DriftEnv, env.unwrapped)

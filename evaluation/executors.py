@@ -181,10 +181,10 @@ def one_thread() -> Iterator[None]:
     """Run with one torch thread and denormals flushed, as every worker does; undo it after."""
     import torch
 
-    before = torch.get_num_threads()
+    threads, flushed = torch.get_num_threads(), bool(torch.tensor(1e-38) * 0.1 == 0)
     _single_threaded()
     try:
         yield
     finally:
-        torch.set_num_threads(before)
-        torch.set_flush_denormal(False)
+        torch.set_num_threads(threads)
+        torch.set_flush_denormal(flushed)

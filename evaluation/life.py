@@ -164,7 +164,8 @@ class Life:
     def score(self, chunk: Chunk, outputs: Array, recorder: Recorder) -> None:
         """Record what was predicted for a chunk."""
         env = self.stream_env
-        values = rewards(decide(outputs, env.action_space), chunk.targets, env.stream.classes)
+        predictions = decide(outputs, env.action_space, len(chunk))
+        values = rewards(predictions, chunk.targets, env.stream.classes)
         if env.batch_size is not None:
             values = values.reshape(-1, env.batch_size).mean(axis=1)
         recorder.add(values, outputs, chunk.targets)
@@ -217,7 +218,7 @@ class Life:
         if not hasattr(self.inside, "act"):
             pieces = [inputs[i : i + TEST_PIECE] for i in range(0, len(inputs), TEST_PIECE)]
             outputs = np.concatenate([self.inside.predict(piece) for piece in pieces])
-            said = decide(outputs, self.stream_env.action_space)
+            said = decide(outputs, self.stream_env.action_space, len(inputs))
             loss = float(losses(outputs, held.targets, stream.classes).mean())
         else:
             said, loss = self._acted(inputs), None

@@ -67,7 +67,6 @@ class Run:
         recorder: its records, from `start` on.
     """
 
-    lives: type[Any] = Life
     life: Any
     recorder: Any
 
@@ -77,7 +76,7 @@ class Run:
         before = read_json(folder / "config.json") if state else {}
         if before:
             config = replace(config, engine=engine_of(before))
-        self.config, self.folder, self.life = config, folder, self.lives(config)
+        self.config, self.folder, self.life = config, folder, build(config)
         description = _describe(config, self.life, self._prepare())
         if state:
             self.life.load_state_dict(state["life"])
@@ -94,6 +93,7 @@ class Run:
             self.start()
             while not self.over():
                 self.life.settle()
+                self.measure_if_due()
                 self.life.advance(self.due(), self.recorder)
                 self.done()
             self.finish()
@@ -115,14 +115,17 @@ class Run:
         """Return whether the horizon is reached."""
         return bool(self.life.clock.task >= self.config.tasks)
 
-    def due(self) -> int:
-        """Return how many examples to live through next; measure if it is time.
-
-        They end no later than the present pass over a task, and are a whole number of steps.
-        """
+    def measure_if_due(self) -> None:
+        """Measure at the start of a task whose turn it is."""
         clock, every = self.life.clock, self.config.measure_every
         if every and clock.task % every == 0 and clock.example == 0:
             self._measure()
+
+    def due(self) -> int:
+        """Return how many examples to live through next, and start to take the time of it.
+
+        They end no later than the present pass over a task, and are a whole number of steps.
+        """
         self._left, self._looked = self.life.left(), time.perf_counter()
         return min(self._left, self._steps * self._batch)
 
@@ -190,8 +193,6 @@ class Run:
 
 class ControlRun(Run):
     """One cell in a drifting environment: it goes on by the agent's cycles."""
-
-    lives = ControlLife
 
     def live(self) -> None:
         """Live to the horizon, and hold the folder; measure in the first cycle's end of a task."""

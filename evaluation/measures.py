@@ -10,43 +10,14 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from typing import Any, Protocol
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from agents.base import Inspection
+
 Array = NDArray[np.floating[Any]]
-
-
-class Inspection(Protocol):
-    """What an agent shows of one network on a set of probe examples.
-
-    It may also have `active`: of each hidden layer the share of examples (and positions) on which
-    a unit is not 0, (units,).
-    """
-
-    @property
-    def features(self) -> Sequence[Array]:
-        """Outputs of each hidden layer, shape (examples, units); empty for a linear network.
-
-        Of a channel of a convolution the mean size over its positions.
-        """
-
-    @property
-    def weights(self) -> Sequence[Array]:
-        """Weight matrices or kernels, without biases."""
-
-    @property
-    def parameters(self) -> Sequence[Array]:
-        """All trainable parameters."""
-
-    @property
-    def initial_parameters(self) -> Sequence[Array]:
-        """The parameters at the start of the run, in the same order."""
-
-    @property
-    def gradients(self) -> Sequence[Array]:
-        """Gradient of the mean loss on the probe examples, one array per parameter."""
 
 
 def measure(inspection: Inspection, rare_at_most: bool = False) -> dict[str, float]:
@@ -71,8 +42,8 @@ def measure(inspection: Inspection, rare_at_most: bool = False) -> dict[str, flo
         distance_from_init, gradient_norm.
     """
     result = _feature_measures(inspection.features) if inspection.features else {}
-    if active := getattr(inspection, "active", None):
-        result["rarely_active_units"] = rarely_active_units(active, at_most=rare_at_most)
+    if inspection.active:
+        result["rarely_active_units"] = rarely_active_units(inspection.active, at_most=rare_at_most)
     result |= {
         "mean_abs_weight": mean_abs_weight(inspection.weights),
         "distance_from_init": distance_from_init(
@@ -91,11 +62,11 @@ def _feature_measures(layers: Sequence[Array]) -> dict[str, float]:
     return {
         "dead_units": float(np.average(dead, weights=units)),
         "tau_dormant_units": float(tau_dormant_units(layers)),
-        "srank_99": float(np.mean([_count_to_share(s, 0.99) for s in spectra])),
-        "srank_99_last": float(_count_to_share(spectra[-1], 0.99)),
-        "effective_rank": float(np.mean([_exp_entropy(s) for s in spectra])),
-        "approximate_rank": float(np.mean([_count_to_share(s**2, 0.99) for s in spectra])),
-        "true_stable_rank": float(np.mean([_energy_over_largest(s) for s in spectra])),
+        "srank_99": float(np.mean([srank(s) for s in spectra])),
+        "srank_99_last": float(srank(spectra[-1])),
+        "effective_rank": float(np.mean([effective_rank(s) for s in spectra])),
+        "approximate_rank": float(np.mean([approximate_rank(s) for s in spectra])),
+        "true_stable_rank": float(np.mean([true_stable_rank(s) for s in spectra])),
     }
 
 
@@ -147,38 +118,42 @@ def tau_dormant_units(layers: Sequence[Array], tau: float = 0.1) -> Array:
     return np.where(finite, share, np.nan)
 
 
-def effective_rank(features: Array) -> Array:
+def effective_rank(sigma: NDArray[np.float64]) -> Array:
     """Return exp(-sum_k p_k log p_k), p = sigma / sum(sigma): in [1, min(examples, units)] or 0.
 
     Source: Roy & Vetterli (2007), "The effective rank".
     """
-    return _exp_entropy(_singular_values(features))
+    total = sigma.sum(axis=-1, keepdims=True)
+    p = sigma / np.where(total == 0, 1, total)
+    entropy = -np.sum(p * np.log(np.where(p == 0, 1, p)), axis=-1)
+    return np.where(total[..., 0] == 0, 0.0, np.exp(entropy))
 
 
-def srank(features: Array, delta: float = 0.01) -> Array:
+def srank(sigma: NDArray[np.float64], delta: float = 0.01) -> Array:
     """Return the least k with sum_{i<=k} sigma_i >= (1 - delta) sum_i sigma_i: an integer.
 
     Source: Kumar et al. (2021), "Implicit under-parameterization". The same quantity is called
     "stable rank" by Dohare et al. (2024), which is not the textbook's `true_stable_rank`.
     """
-    return _count_to_share(_singular_values(features), 1 - delta)
+    return _count_to_share(sigma, 1 - delta)
 
 
-def approximate_rank(features: Array, share: float = 0.99) -> Array:
+def approximate_rank(sigma: NDArray[np.float64], share: float = 0.99) -> Array:
     """Return the least k with sum_{i<=k} sigma_i^2 >= share * sum_i sigma_i^2: an integer.
 
     Source: Yang et al. (2020), "Harnessing structures for value-based planning and RL", as in the
     code of Dohare et al. (2024).
     """
-    return _count_to_share(_singular_values(features) ** 2, share)
+    return _count_to_share(sigma**2, share)
 
 
-def true_stable_rank(features: Array) -> Array:
+def true_stable_rank(sigma: NDArray[np.float64]) -> Array:
     """Return ||A||_F^2 / sigma_max^2: in [1, min(examples, units)] or 0.
 
     Source: Rudelson & Vershynin (2007), "Sampling from large matrices"; the textbook's stable rank.
     """
-    return _energy_over_largest(_singular_values(features))
+    largest = sigma[..., :1]
+    return np.asarray(np.sum((sigma / np.where(largest == 0, 1, largest)) ** 2, axis=-1))
 
 
 def mean_abs_weight(weights: Sequence[Array]) -> float:
@@ -222,7 +197,7 @@ def _finite(features: Array) -> NDArray[np.bool_]:
     return np.asarray(np.isfinite(features).all(axis=(-2, -1)))
 
 
-def _singular_values(features: Array) -> NDArray[np.float64]:
+def singular_values(features: Array) -> NDArray[np.float64]:
     """Return singular values in float64, largest first; nan for features that are not finite."""
     finite = _finite(features)[..., None]
     # LAPACK raises on nan, so it gets zeros instead.
@@ -233,8 +208,8 @@ def _singular_values(features: Array) -> NDArray[np.float64]:
 def _spectra(layers: Sequence[Array]) -> list[NDArray[np.float64]]:
     """Return the singular values of every layer; layers of one shape go together."""
     if len({features.shape for features in layers}) == 1:
-        return list(_singular_values(np.stack(layers)))
-    return [_singular_values(features) for features in layers]
+        return list(singular_values(np.stack(layers)))
+    return [singular_values(features) for features in layers]
 
 
 def _count_to_share(values: NDArray[np.float64], share: float) -> Array:
@@ -244,15 +219,3 @@ def _count_to_share(values: NDArray[np.float64], share: float) -> Array:
     short = np.sum(reached < (share - 1e-12) * total[..., None], axis=-1)
     count = np.where(total > 0, short + 1.0, 0.0)
     return np.where(np.isnan(total), np.nan, count)
-
-
-def _exp_entropy(sigma: NDArray[np.float64]) -> Array:
-    total = sigma.sum(axis=-1, keepdims=True)
-    p = sigma / np.where(total == 0, 1, total)
-    entropy = -np.sum(p * np.log(np.where(p == 0, 1, p)), axis=-1)
-    return np.where(total[..., 0] == 0, 0.0, np.exp(entropy))
-
-
-def _energy_over_largest(sigma: NDArray[np.float64]) -> Array:
-    largest = sigma[..., :1]
-    return np.asarray(np.sum((sigma / np.where(largest == 0, 1, largest)) ** 2, axis=-1))

@@ -34,8 +34,6 @@ def resumable(config: RunConfig, folder: Path) -> dict[str, Any] | None:
             "ask for that or give another --out"
         )
     made = described.get("plugins", {})
-    for later in described.get("resumed", []):  # of folders that were made before this was kept
-        made |= later.get("plugins", {})
     for part, source in registry.sources(config.agent).items():
         if made.get(part, source) != source:
             raise ValueError(

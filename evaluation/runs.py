@@ -135,6 +135,7 @@ def _read(folder: Path) -> Run:
     bins: list[list[float]] = []
     tested: dict[tuple[int, int], float] = {}
     measured: dict[str, dict[int, float]] = {}
+    said = _tasks_said(folder)  # before the reading, see `_read_records`
     for where, record in _read_records(folder):
         kind = record.get("kind")
         if kind == "online":
@@ -165,6 +166,10 @@ def _read(folder: Path) -> Run:
         test = np.array(rows, dtype=np.float64).reshape(complete, len(passes))
     elif config.get("scored", "online") != "online":
         complete = 0
+    if complete < said:
+        raise ValueError(
+            f"{folder / 'records.jsonl'}: ends after {complete} tasks, but result.json says {said}"
+        )
     return _summarise(folder, config, table[table[:, 0] < complete], test, measured)
 
 
@@ -264,6 +269,16 @@ def _read_config(path: Path) -> dict[str, Any]:
         allowed = ", ".join(SCORED)
         raise ValueError(f"{path}: scored: {config['scored']!r} is not allowed; use {allowed}")
     return config
+
+
+def _tasks_said(folder: Path) -> int:
+    """Return the tasks that the folder says its run has, which a third party need not."""
+    path = folder / "result.json"
+    try:
+        said = json.loads(path.read_bytes()).get("tasks") if path.exists() else None
+    except (AttributeError, ValueError) as error:
+        raise ValueError(f"{path}: damaged ({error})") from None
+    return said if type(said) is int else 0
 
 
 def _read_records(folder: Path) -> Iterator[tuple[str, dict[str, Any]]]:

@@ -14,9 +14,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from evaluation.export import export_rows, write_csv
 from evaluation.groups import Group, group
-from evaluation.runs import Run, load
+from evaluation.runs import Run
 from evaluation.statistics import (
     Interval,
     mean_interval,
@@ -25,8 +24,6 @@ from evaluation.statistics import (
     undefined,
     within,
 )
-
-__all__ = ["Group", "Run", "Score", "export_rows", "group", "load", "score", "write_csv"]
 
 Array = NDArray[np.float64]
 CLOSE = 0.95  # of what a fresh network ends with
@@ -201,23 +198,29 @@ def _gap(own: Group, linear: Group | None) -> Interval:
 
 
 def _passes(own: Group, fresh: Group | None) -> Interval:
-    tested = [run for run in own.started if run.test is not None]
+    tested = {run.seed: run.test for run in own.started if run.test is not None}
     if fresh is None or not tested:
         return undefined(0, "no `fresh` runs among these" if fresh is None else "no test examples")
     if not own.runs[0].higher_is_better:
         return undefined(0, "only where higher is better")
-    goals = {run.seed: run for run in fresh.started}
+    goals = {run.seed: run.test for run in fresh.started if run.test is not None}
     window = late_window(min(own.num_tasks, fresh.num_tasks))
-    means, never, asked = [], 0, 0
-    for run in tested:
-        if (goal := goals.get(run.seed)) is None or run.test is None or goal.test is None:
+    means, never, asked, passes = [], 0, 0, 1
+    for seed, test in tested.items():
+        if seed not in goals:
             continue
-        reached = run.test[window] >= CLOSE * goal.test[window, -1].mean()
-        first = np.where(reached.any(axis=1), reached.argmax(axis=1) + 1, reached.shape[1])
+        goal, passes = CLOSE * goals[seed][window, -1].mean(), test.shape[1]
+        if np.isnan(goal):
+            means.append(np.nan)  # how soon it would have got there is not known
+            continue
+        reached = test[window] >= goal
+        first = np.where(reached.any(axis=1), reached.argmax(axis=1) + 1, passes)
         means.append(first.mean())
         never, asked = never + int((~reached.any(axis=1)).sum()), asked + len(reached)
-    note = f"{never} of {asked} tasks never got there" if never else ""
-    return _noted(mean_interval(np.array(means)), note)
+    notes = [f"{len(means)} of {len(tested)} seeds are also in {fresh.label}"]
+    notes = notes if len(means) < len(tested) else []
+    notes += [f"{never} of {asked} tasks never got there"] if never else []
+    return _noted(within(mean_interval(np.array(means)), 1.0, passes), "; ".join(notes))
 
 
 def _collapse(own: Group) -> Interval:

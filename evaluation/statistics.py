@@ -1,7 +1,7 @@
 """Intervals over independent replications: one value per seed, never one per task or episode.
 
 Below 30 values a Student-t interval, or Fieller's for a ratio of means, because a percentile
-bootstrap covers too little there (about 73 % instead of 95 % at n = 3, 84 % at 5, 91 % at 10);
+bootstrap covers too little there (about 73 % instead of 95 % at n = 3, 84 % at 5, 90 % at 10);
 from 30 on a percentile bootstrap (94 % there). Fewer than 3 values get no interval. A value that
 is not finite (a diverged run) makes the result undefined, and its note says so: it is never
 dropped.

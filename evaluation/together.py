@@ -6,18 +6,17 @@ import contextlib
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from functools import partial
-from pathlib import Path
 from typing import Any
 
 from agents.engines.graph import GraphLearner
 from agents.engines.support import stacks
 from evaluation.config import RunConfig
+from evaluation.executors import Cell
 from evaluation.hold import held
 from evaluation.loop import Run
 from evaluation.resume import DONE, resumable
 
 SMALL = 256  # units: a device is busy with one network that has a wider hidden layer
-Cell = tuple[RunConfig, Path]
 Progress = Callable[[int, float], None]
 
 
@@ -75,6 +74,8 @@ def _live(runs: Sequence[Run]) -> None:
             run.start()
         while not runs[0].over():
             runs[0].life.settle()  # tells them all
+            for run in runs:
+                run.measure_if_due()
             n, before = min(run.due() for run in runs), runs[0].life.clock
             chunks = [run.life.stream_env.read(n) for run in runs]
             for run, chunk, said in zip(runs, chunks, learner.update_many(chunks), strict=True):

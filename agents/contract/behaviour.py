@@ -12,7 +12,8 @@ import numpy as np
 from agents.base import LearnerAgent
 from agents.contract.files import through_a_file
 from agents.contract.trials import CLASSES, Trial, answer, live, steps
-from continual_envs.contract.faults import global_generators_used, one_line, same, scribble
+from continual_envs.checks import one_line
+from continual_envs.contract.faults import global_generators_used, same, scribble
 
 STEPS, SAVED = 30, 60  # steps of most checks; the step before which a state is taken
 

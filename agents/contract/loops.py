@@ -14,7 +14,8 @@ from numpy.typing import NDArray
 
 from agents.base import OwnsLoop
 from agents.contract.files import through_a_file
-from continual_envs.contract.faults import global_generators_used, one_line, same
+from continual_envs.checks import one_line
+from continual_envs.contract.faults import global_generators_used, same
 
 CYCLES, EPISODE = 2, 20
 KINDS: dict[str, spaces.Space[Any]] = {

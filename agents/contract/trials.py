@@ -15,7 +15,7 @@ from gymnasium import spaces
 
 from agents import registry
 from agents.base import LearnerAgent, Transition
-from continual_envs.contract.faults import one_line
+from continual_envs.checks import one_line
 from continual_envs.core import Chunk
 
 INPUTS, CLASSES, BATCH = 8, 4, 5

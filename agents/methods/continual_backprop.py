@@ -91,9 +91,7 @@ class ContinualBackprop:
         self.utility = checks.one_of("utility", utility, get_args(Utility))
         self.utility_decay = checks.number("utility_decay", utility_decay, 0, below=1)
         self.replacement = checks.one_of("replacement", replacement, ("counter", "bernoulli"))
-        if not isinstance(transfer_bias, bool):
-            raise ValueError(f"transfer_bias: {transfer_bias!r} is not allowed; give true or false")
-        self.transfer_bias = transfer_bias
+        self.transfer_bias = checks.flag("transfer_bias", transfer_bias)
         self.profile = checks.one_of("profile", profile, ("paper", "code"))
         self._centred = transfer_bias or utility in (
             "adaptable_contribution",
@@ -129,12 +127,9 @@ class ContinualBackprop:
                 "convolutions; give false"
             )
         self._network = network
-        self._keys = torch.stack(
-            [seeding.key(seed, seeding.Purpose.METHOD) for seed in network.seeds()]
-        ).reshape(network.lead)
+        self._keys = network.keys(seeding.Purpose.METHOD)
         self._units = [new_units(network, layer) for layer in network.layers]
-        device = next(iter(network.params.values())).device
-        self._keys = self._keys.to(device)
+        device = self._keys.device
         self._updates = self._updates.to(device, copy=True)
         units = torch.tensor([state.age.shape[-1] for state in self._units], dtype=torch.float64)
         highest = (self.replacement_rate * units).to(device)  # as in `_due`

@@ -26,8 +26,7 @@ class HeadReset:
     def attach(self, network: Network) -> None:
         """Take hold of the output layers."""
         self._network = network
-        keys = [seeding.key(seed, seeding.Purpose.HEAD) for seed in network.seeds()]
-        self._keys = torch.stack(keys).reshape(network.lead)
+        self._keys = network.keys(seeding.Purpose.HEAD)
 
     @torch.no_grad()
     def on_task_switch(self) -> None:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import Any
 
-import torch
 from torch import Tensor
 
 from agents import seeding
@@ -23,7 +22,8 @@ class ReDo:
     Unit i of a layer is dormant when s_i = E|h_i| / (mean_k E|h_k| + 1e-9) <= tau, k over its
     layer, E over the batch and, of a channel, over positions. A dormant unit gets incoming weights
     from the layer's initialiser, bias 0, outgoing weights 0 and an empty optimizer state; at tau 0
-    the output stays as it is. Features are those before the gradient step.
+    the output for that batch stays as it is, unless the units of a layer are normalised together.
+    Features are those before the gradient step.
 
     Source: Sokar et al. 2023, "The dormant neuron phenomenon in deep reinforcement learning"
     (arXiv 2302.12902): tau 0.1, every 1000 gradient steps; Dohare et al. 2024 use 0.1 and 100 in
@@ -50,9 +50,7 @@ class ReDo:
         """
         network.need_hidden("redo")
         self._network = network
-        device = next(iter(network.params.values())).device
-        keys = [seeding.key(seed, seeding.Purpose.REDO) for seed in network.seeds()]
-        self._keys = torch.stack(keys).reshape(network.lead).to(device)
+        self._keys = network.keys(seeding.Purpose.REDO)
 
     def after_step(self, batch: Batch) -> None:
         """Count, and recycle dormant units when it is time."""

@@ -116,7 +116,6 @@ class ConvNet(nn.Module):
                 ),
                 activation=self.spec.activation,
                 initialiser=INITIALISER,
-                exact=not normed,
             )
             for i, (name, reader) in enumerate(zip(names, names[1:], strict=False))
         )

@@ -81,7 +81,6 @@ class MLP(nn.Module):
                 consumers=(Consumer(f"linears.{i + 1}.weight", f"linears.{i + 1}.bias"),),
                 activation=self.spec.activation,
                 initialiser=INITIALISER,
-                exact=not normed,
             )
             for i in range(len(self.spec.hidden))
         )

@@ -113,7 +113,6 @@ def hidden_layers(part: Part, spec: NetworkSpec, *, lecun: bool) -> tuple[Hidden
             consumers=tuple(Consumer(f"{name}.weight", f"{name}.bias") for name in readers),
             activation=spec.activation,
             initialiser=LECUN if lecun else perceptron.initialiser,
-            exact=not spec.normed,
             gain=None if lecun else perceptron.gain,
         )
         for perceptron in part.perceptrons

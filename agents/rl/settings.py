@@ -65,8 +65,8 @@ def check(name: str, value: Any) -> None:
         checks.number(name, value, **NUMBERS[name])
     elif name in CHOICES:
         checks.one_of(name, value, CHOICES[name])
-    elif name == "normalize_advantage" and not isinstance(value, bool):
-        raise ValueError(f"{name}: {value!r} is not allowed; give true or false")
+    elif name == "normalize_advantage":
+        checks.flag(name, value)
     elif name == "betas":
         _check_sequence(name, value, "two numbers like [0.9, 0.999]", 2)
         for beta in value:

@@ -10,6 +10,8 @@ from typing import Any, TypeVar
 
 import numpy as np
 
+from continual_envs.checks import one_line
+
 Subject = TypeVar("Subject")
 Check = Callable[[Subject], Iterable[str]]
 
@@ -41,11 +43,6 @@ def guarded(check: Check[Subject], subject: Subject) -> list[str]:
         name = getattr(check, "__name__", "check").replace("_", " ")
         found.append(f"{name}: raises {one_line(error)}")
     return found
-
-
-def one_line(error: BaseException) -> str:
-    """Return type and message of an exception."""
-    return " ".join(f"{type(error).__name__}: {error}".split())
 
 
 def same(one: Any, other: Any) -> bool:

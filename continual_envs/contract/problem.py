@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import copy
-import importlib
 import inspect
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -16,6 +15,7 @@ from gymnasium import spaces
 from continual_envs import checks
 from continual_envs.core import Stream
 from continual_envs.environment import StreamEnv, StreamVectorEnv, parameters
+from continual_envs.registration import is_drift, is_stream
 
 SEED = 5
 STEPS = 40  # on either side of the jump that `walk` makes
@@ -34,18 +34,13 @@ class Problem:
         self._given, registered = settings, {}
         if self._id is not None:
             if self._id not in gym.registry:
-                ours = [
-                    id for id, s in gym.registry.items() if {"stream", "body"} & s.kwargs.keys()
-                ]
+                ours = [id for id, s in gym.registry.items() if is_stream(s) or is_drift(s)]
                 checks.one_of("problem", self._id, ours)
-            registered = gym.registry[self._id].kwargs
-            if "stream" not in registered:
+            if not is_stream(gym.registry[self._id]):
                 raise ValueError(f"problem: {self._id!r} is not a stream of tasks")
+            registered = gym.registry[self._id].kwargs
         stream = registered.get("stream", problem)
-        if isinstance(stream, str):
-            module, _, name = stream.partition(":")
-            stream = getattr(importlib.import_module(module), name)
-        self._kind: type[Stream] = stream
+        self._kind: type[Stream] = checks.loaded("stream", stream)
         for name in settings:
             checks.one_of("setting", name, parameters(stream))
         of_environments = inspect.signature(StreamEnv).parameters

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from typing import Any, ClassVar
@@ -51,19 +50,3 @@ class Body(ABC):
     @abstractmethod
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Go on from `state`; needs no reset before."""
-
-
-def resolve(body: str | type[Body]) -> type[Body]:
-    """Return the class of "module:Class".
-
-    Raises:
-        ValueError: there is no such module or class.
-    """
-    if not isinstance(body, str):
-        return body
-    module, _, name = body.partition(":")
-    try:
-        resolved: type[Body] = getattr(importlib.import_module(module), name)
-    except (AttributeError, ImportError, ValueError) as error:
-        raise ValueError(f"body: {body!r} cannot be loaded: {error}") from error
-    return resolved

@@ -44,8 +44,8 @@ class LogUniform:
     high: float
 
     def __post_init__(self) -> None:
-        checks.number("low", self.low, above=0.0, below=np.inf)
-        checks.number("high", self.high, above=0.0, below=np.inf)
+        checks.number("low", self.low, above=0.0)
+        checks.number("high", self.high, above=0.0)
         if self.low > self.high:
             raise ValueError(f"low: {self.low!r} is not allowed; give at most high={self.high!r}")
         if not math.isfinite(self.high / self.low):

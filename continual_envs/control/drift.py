@@ -12,7 +12,7 @@ from gymnasium import spaces
 from numpy.typing import NDArray
 
 from continual_envs import checks
-from continual_envs.control.body import Body, resolve
+from continual_envs.control.body import Body
 from continual_envs.control.changes import LogUniform, Offset, adjusted
 from continual_envs.control.schedule import Kind, Schedule
 from continual_envs.control.stream import DriftStream
@@ -80,7 +80,7 @@ class DriftEnv(gym.Env[NDArray[Any], Any]):
         disclosure: Disclosure = "hidden",
         render_mode: str | None = None,
     ) -> None:
-        self._kind = resolve(body)
+        self._kind = checks.loaded("body", body)
         checks.one_of("drift", drift, self._kind.drifts)
         self._drift = drift
         self._change = adjusted(self._kind.drifts[drift], drift, low=low, high=high, scale=scale)

@@ -40,8 +40,7 @@ class DriftVectorEnv(SyncVectorEnv):
         **settings: Any,
     ) -> None:
         checks.integer("num_envs", num_envs, 1)
-        if not isinstance(shared_stream, bool):
-            raise ValueError(f"shared_stream: {shared_stream!r} is not allowed; give true or false")
+        checks.flag("shared_stream", shared_stream)
         make = functools.partial(_member, max_episode_steps, settings)
         super().__init__([make] * num_envs)
         self._shared = shared_stream

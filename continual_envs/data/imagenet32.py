@@ -8,7 +8,6 @@ boxes of 2 x 2. `imagenet32.sha256` beside this file has the published checksums
 from __future__ import annotations
 
 import hashlib
-import os
 from functools import cache
 from pathlib import Path
 
@@ -41,11 +40,7 @@ def classes() -> ImageClasses:
 
 def locate() -> store.Location | None:
     """Return the folder that has all files, or None; opens no file of it."""
-    names = [file.name for file in _published()]
-    for origin, folder in store.places(FOLDERS):
-        if folder.is_dir() and set(names) <= set(os.listdir(folder)):
-            return store.Location(NAME, origin, tuple(folder / name for name in names))
-    return None
+    return store.whole_folder(NAME, FOLDERS, [file.name for file in _published()])
 
 
 def verify() -> store.Location:

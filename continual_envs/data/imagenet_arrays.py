@@ -8,7 +8,6 @@ file counts if it has the right shape and holds grey levels.
 from __future__ import annotations
 
 import hashlib
-import os
 from pathlib import Path
 
 import numpy as np
@@ -67,11 +66,7 @@ def grey_levels(stored: NDArray[np.generic], path: Path) -> NDArray[np.uint8]:
 
 def locate() -> store.Location | None:
     """Return the folder that has all files, or None; opens no file of it."""
-    names = [f"{label}.npy" for label in range(CLASSES)]
-    for origin, folder in store.places(FOLDERS):
-        if folder.is_dir() and set(names) <= set(os.listdir(folder)):
-            return store.Location(NAME, origin, tuple(folder / name for name in names))
-    return None
+    return store.whole_folder(NAME, FOLDERS, [f"{label}.npy" for label in range(CLASSES)])
 
 
 def verify() -> store.Location:

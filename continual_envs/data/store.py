@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import hashlib
 import os
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -54,6 +54,14 @@ def places(folders: Iterable[str]) -> Iterator[tuple[str, Path]]:
     if user:
         yield from ((DATA_VARIABLE, user / folder) for folder in folders)
     yield from (("cache", cache_folder() / folder) for folder in folders)
+
+
+def whole_folder(name: str, folders: Iterable[str], files: Sequence[str]) -> Location | None:
+    """Return the first of the places that has all `files`, or None; opens none of them."""
+    for origin, folder in places(folders):
+        if folder.is_dir() and set(files) <= set(os.listdir(folder)):
+            return Location(name, origin, tuple(folder / file for file in files))
+    return None
 
 
 def cache_folder() -> Path:

@@ -75,9 +75,8 @@ class IncrementalCIFAR100(Stream):
                 f"train_images: {train_images} is not allowed; at most {IMAGES - VALIDATION} "
                 "of a class are for training"
             )
-        for field, value in (("augment", augment), ("early_stopping", early_stopping)):
-            if not isinstance(value, bool):
-                raise ValueError(f"{field}: {value!r} is not allowed; give true or false")
+        checks.flag("augment", augment)
+        checks.flag("early_stopping", early_stopping)
         self._load()
         self._plain = Standardise(np.array(MEAN, np.float32), np.array(STD, np.float32))
         self._shown = Augment(self._plain.mean, self._plain.std) if augment else self._plain

@@ -13,7 +13,7 @@ from evaluation.runs import Run
 
 # Said elsewhere on the page, or by another fact.
 _NOT_LISTED = {
-    "format", "problem", "problem_settings", "agent", "agent_settings", "default_settings",
+    "format", "problem", "problem_settings", "agent", "agent_settings",
     "settings_hash", "seed", "tasks", "outcome", "higher_is_better", "reference",
 }  # fmt: skip
 _EXPECTED = (

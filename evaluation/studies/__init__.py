@@ -95,6 +95,17 @@ class Study:
         ]
         return _distinct([replace(config, purpose="tuning") for config in configs])
 
+    def runs(self, tuning: bool) -> list[RunConfig]:
+        """Return the `tuning` runs, or those that are reported.
+
+        Raises:
+            ValueError: nothing was tried in tuning.
+        """
+        configs = self.tuning() if tuning else self.cells()
+        if not configs:
+            raise ValueError(f"study: {self.title!r} has tried nothing in tuning")
+        return configs
+
     def commands(self) -> dict[str, str]:
         """Return by settings hash the command that runs the arm by itself."""
         return {

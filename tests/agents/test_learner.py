@@ -1,5 +1,6 @@
 import copy
 import functools
+import re
 
 import numpy as np
 import pytest
@@ -284,5 +285,20 @@ def test_other_spaces_are_refused_in_one_line(observations, actions):
 
 def test_decisions_are_the_first_best_class_or_the_value():
     outputs = np.array([[0.0, 2.0, 2.0], [1.0, 0.0, -1.0]])
-    assert decide(outputs, spaces.MultiDiscrete([3, 3])).tolist() == [1, 0]
-    assert decide(outputs[:, :1], spaces.Box(-1, 1, (2,))).tolist() == [0.0, 1.0]
+    assert decide(outputs, spaces.MultiDiscrete([3, 3]), 2).tolist() == [1, 0]
+    assert decide(outputs[:, :1], spaces.Box(-1, 1, (2,)), 2).tolist() == [0.0, 1.0]
+
+
+@pytest.mark.parametrize(
+    ("space", "shapes"),
+    [
+        (spaces.Discrete(3), [(2, 4), (2, 2), (2,), (1, 3), (2, 3, 1)]),
+        (spaces.MultiDiscrete([3, 3]), [(2, 4), (1, 3)]),
+        (spaces.Box(-1, 1, (2,)), [(2,), (2, 2), (1, 1)]),
+    ],
+)
+def test_outputs_of_another_shape_are_refused_in_one_line(space, shapes):
+    for shape in shapes:
+        said = re.escape(f"outputs: shape {shape} is not allowed; give (2, ")
+        with pytest.raises(ValueError, match=f"^{said}[13]\\)$"):
+            decide(np.zeros(shape), space, 2)

@@ -98,7 +98,7 @@ def test_hidden_layers_name_real_parameters(layer_norm):
         assert params[consumer.weight].shape[1] == units and consumer.spread == 1
         assert params[consumer.bias].shape[0] == params[consumer.weight].shape[0]
         assert (incoming.norm is not None) is layer_norm
-        assert layer.exact is not layer_norm and incoming.statistics is None
+        assert incoming.statistics is None
         for name in incoming.norm or ():
             assert params[name].shape == (units,)
 

@@ -88,6 +88,11 @@ def test_classes_not_seen_are_impossible_and_learn_nothing(kind):
         torch.testing.assert_close(mine.grad, expected, rtol=1e-8, atol=1e-12)
     head = made.module.get_parameter(made.module.head().weight)
     assert not head.grad[~seen].any() and head.grad[seen].any()
+    probed = made.inspect(x.examples(), targets)
+    outputs, _ = copy.deepcopy(made.module).eval()(torch.tensor(x.examples()).double())
+    loss = F.cross_entropy(outputs[:, seen], torch.tensor([1, 0, 1]))
+    assert all(np.isfinite(one).all() for one in probed.gradients)
+    assert probed.gradients[-1][~seen].tolist() == [0, 0]  # the head's biases
     made.on_privileges({"seen": np.ones(4, dtype=bool)})
     assert np.isfinite(made.predict(x.examples())).all()
 

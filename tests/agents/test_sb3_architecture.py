@@ -46,7 +46,7 @@ def test_a_reset_restores_gain_and_offset_of_a_normalisation(norm):
     agent = alive("sb3/ppo", f"{norm}+continual-backprop", cycles=1, **RELU)
     network = agent.hosts[0].methods[1]._network
     for layer in network.layers:
-        assert not layer.exact and layer.incoming[0].norm is not None
+        assert layer.incoming[0].norm is not None
         gain, offset = (network.params[name] for name in layer.incoming[0].norm)
         assert (gain != 1).any() and (offset != 0).any()
         keys = torch.zeros((), dtype=torch.int64)

@@ -82,7 +82,10 @@ def test_agents_know_of_the_environments_only_chunks_and_checks() -> None:
         ("continual_envs", "checks"),
         # Those that a chunk has and an engine reads by reference.
         *(("continual_envs.transforms", name) for name in ("Identity", "Pixels", "Scale")),
-        *(("continual_envs.checks", name) for name in ("integer", "nearest", "number", "one_of")),
+        *(
+            ("continual_envs.checks", name)
+            for name in ("integer", "nearest", "number", "one_line", "one_of")
+        ),
     }
     checkers = {ROOT / "agents" / "testing.py", *files("agents/contract")}
     found = [

@@ -261,7 +261,17 @@ class Growing(Given):
         return replace(self.given, index=index, rows=n % 4, targets=n)
 
 
-@pytest.mark.parametrize("stream", [Given(), Growing()])
+class Shrinking(Growing):
+    """Task 0 has 10 examples, every other one 2: fewer than the first."""
+
+    def length(self, index: int) -> int:
+        return 2 if index else 10
+
+    def start(self, index: int) -> int:
+        return 8 + 2 * index if index else 0
+
+
+@pytest.mark.parametrize("stream", [Given(), Growing(), Shrinking()])
 def test_positions_are_located(stream: Stream) -> None:
     places = [(i, e) for i in range(30) for e in range(stream.length(i))]
     assert [stream.locate(position) for position in range(len(places))] == places
@@ -281,6 +291,19 @@ def test_a_clock_is_of_the_present_seed() -> None:
         reel.start(seed, 6)
         assert reel.clock == reel.clock == Clock(*make(seed).locate(6), 6)
     assert make(0).locate(6) != make(1).locate(6)
+
+
+def test_a_finite_stream_ends_where_the_present_seed_does() -> None:
+    def make(seed: int) -> Stream:
+        stream: Stream = Growing() if seed else Given()
+        stream.seed, stream.inputs_shape = seed, (1,)
+        return stream
+
+    reel = Reel(make, {}, None, None, 2, "hidden")
+    for seed in (0, 1):
+        reel.start(seed, 0)
+        assert reel._end == make(seed).start(2)
+    assert make(0).start(2) != make(1).start(2)
 
 
 @pytest.mark.parametrize("start", [0, 2, 3, 9])

@@ -145,6 +145,13 @@ class SavesAnObject(SoundLearner):
         super().load_state_dict(state)
 
 
+class SavesASet(SoundLearner):
+    """Of a kind that a safe file holds, but that is no plain data and that no run can save."""
+
+    def state_dict(self) -> dict[str, Any]:
+        return super().state_dict() | {"seen": {1, 2}}
+
+
 class KeepsReferences(SoundLearner):
     """Learns again from what it saw before, which it did not copy."""
 
@@ -175,7 +182,7 @@ class Quits(SoundLearner):
         raise SystemExit(3)
 
 
-class AnswersOutside(SoundLearner):
+class HasMoreOutputs(SoundLearner):
     def predict(self, inputs: np.ndarray) -> np.ndarray:
         return np.full((len(inputs), 9), np.arange(9))
 
@@ -199,6 +206,11 @@ class SoundAgent:
     def learn(self, transition: Any) -> None:
         self.sums[transition.info["target"]] += transition.observation
         self.counts[transition.info["target"]] += 1
+
+
+class AnswersOutside(SoundAgent):
+    def act(self, observation: np.ndarray) -> int:
+        return 8
 
 
 class ChangesInAct(SoundAgent):

@@ -202,6 +202,7 @@ def test_score_report_and_export(capsys: Capture) -> None:
     assert by_agent["backprop"]["seeds"] == [0, 1, 2] and by_agent["fresh"]["is_reference"]
     assert by_agent["backprop"]["late"]["estimate"] > 0
 
+    assert said(capsys, "report", "runs")[0] == "runs/report.html\n"
     assert said(capsys, "report", "runs", "--out", "deep/page.html")[0] == "deep/page.html\n"
     assert "backprop" in Path("deep/page.html").read_text(encoding="utf-8")
 

@@ -13,7 +13,8 @@ from evaluation.export import export_rows
 from evaluation.life import Life
 from evaluation.loop import run_one
 from evaluation.records import losses
-from evaluation.scores import load, score
+from evaluation.runs import load
+from evaluation.scores import score
 from tests.evaluation.folders import write_run
 from tests.evaluation.helpers import by_step, cell, live, read, records
 from tests.problems import SMALL
@@ -207,6 +208,43 @@ def test_passes_until_as_good_as_fresh(tmp_path: Path) -> None:
     assert own.estimate == pytest.approx(3.0)  # two never got there, one at the last pass
     assert own.note == "2 of 3 tasks never got there"
     assert scores["fresh"].passes_to_fresh.estimate == 1
+
+
+def passes(root: Path, own: Any, fresh: Any, seeds: int = 3, of_fresh: int = 3) -> Any:
+    """Return the passes to fresh of seeds that test the same in ten tasks of three passes."""
+    for agent, rows, n in (("backprop", own, seeds), ("fresh", fresh, of_fresh)):
+        for seed in range(n):
+            more: dict[str, Any] = {"reference": agent} if agent == "fresh" else {}
+            folder = write_run(
+                root, [0.5] * 10, agent=agent, seed=seed, bins=3, bins_per_task=3, **more
+            )
+            write_tests(folder, [rows[seed] if isinstance(rows, dict) else rows] * 10, "last test")
+    return {one.label: one for one in score(load(root))}["backprop"].passes_to_fresh
+
+
+@pytest.mark.parametrize(
+    ("own", "want"),
+    [
+        ([0.74, 0.76, 0.9], 2),  # 95 % of what fresh ends with, and that is enough
+        ([0.5, 0.75, 0.9], 3),
+        ([0.75, 0.75, 0.75], 3),  # never
+    ],
+)
+def test_fresh_is_reached_at_95_percent_of_what_it_ends_with(
+    own: list[float], want: float, tmp_path: Path
+) -> None:
+    own = [0.95 * 0.8 if one == 0.76 else one for one in own]
+    assert passes(tmp_path, own, [0.9, 0.7, 0.8]).estimate == want
+
+
+def test_passes_to_fresh_stay_within_the_passes_and_say_what_is_missing(tmp_path: Path) -> None:
+    one, last = [0.8] * 3, [0.5, 0.5, 0.8]
+    cut = passes(tmp_path / "cut", {0: one, 1: last, 2: last}, one)
+    assert cut.estimate == pytest.approx(7 / 3) and (cut.low, cut.high) == (1.0, 3.0)
+    few = passes(tmp_path / "few", one, one, seeds=5)
+    assert few.n == 3 and few.note == "3 of 5 seeds are also in fresh"
+    unknown = passes(tmp_path / "unknown", one, {0: one, 1: [0.5, 0.5, None], 2: one})
+    assert unknown.estimate is None and unknown.note
 
 
 HELD_VALUES = "tests.evaluation.plugins:mine/HeldValues-v0"

@@ -6,20 +6,32 @@ from dataclasses import dataclass, field
 import numpy as np
 import pytest
 
+from evaluation import measures
 from evaluation.measures import (
-    approximate_rank,
     dead_units,
     distance_from_init,
-    effective_rank,
     gradient_norm,
     mean_abs_weight,
     measure,
     rarely_active_units,
-    srank,
+    singular_values,
     tau_dormant_units,
-    true_stable_rank,
 )
 
+
+def of_features(rank):
+    return lambda features, **how: rank(singular_values(features), **how)
+
+
+approximate_rank, effective_rank, srank, true_stable_rank = map(
+    of_features,
+    (
+        measures.approximate_rank,
+        measures.effective_rank,
+        measures.srank,
+        measures.true_stable_rank,
+    ),
+)
 RANKS = [effective_rank, srank, approximate_rank, true_stable_rank]
 
 
@@ -158,6 +170,7 @@ class Network:
     """An inspection by hand."""
 
     features: list = field(default_factory=list)
+    active: list = field(default_factory=list)
     weights: list = field(default_factory=lambda: [np.array([[1.0, -1.0]])])
     parameters: list = field(default_factory=lambda: [np.array([[1.0, -1.0]]), np.array([2.0])])
     initial_parameters: list = field(default_factory=lambda: [np.zeros((1, 2)), np.zeros(1)])

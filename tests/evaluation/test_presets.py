@@ -60,6 +60,51 @@ def test_published_arms_have_their_settings(agent: str, own: dict[str, Any]) -> 
     assert {name: config.agent_settings[name] for name in published} == published
 
 
+MOMENTUM = {"step_size": 0.01, "momentum": 0.9}
+CIFAR = {"network": "resnet18", "step_size": 0.1, "momentum": 0.9, "decay_epochs": [60, 120, 160]}
+CIFAR |= {"weight_decay": 5e-4}
+KUMAR = {"network": "small_cnn", "optimizer": "adam"}
+IN_TURN = {"utility": "adaptable_contribution", "utility_decay": 0.99, "replacement": "counter"}
+IN_TURN |= {"profile": "code", "maturity": 100}
+# protocols.md A1.2, A1.4, A2 and methods.md 10: the paper's other problems and Kumar et al. 2023.
+ON_IMAGES: tuple[tuple[str, str, int, dict[str, Any]], ...] = (
+    ("ContinualImageNet-v0", "backprop", 2000, MOMENTUM | {"network": "convnet"}),
+    ("ContinualImageNet-v0", "linear", 2000, MOMENTUM),
+    ("ContinualImageNet-v0", "l2", 2000, {"step_size": 0.03, "momentum": 0.9}),
+    ("ContinualImageNet-v0", "l2", 2000, {"weight_decay": 3e-6, "network": "convnet"}),
+    ("ContinualImageNet-v0", "shrink-perturb", 2000, MOMENTUM),
+    ("ContinualImageNet-v0", "shrink-perturb", 2000, {"weight_decay": 1e-5, "noise_std": 1e-5}),
+    ("ContinualImageNet-v0", "continual-backprop", 2000, MOMENTUM),
+    ("ContinualImageNet-v0", "continual-backprop", 2000, IN_TURN | {"replacement_rate": 3e-4}),
+    ("IncrementalCIFAR100-v0", "l2", 20, CIFAR),
+    ("IncrementalCIFAR100-v0", "head-reset+l2", 20, CIFAR),
+    ("IncrementalCIFAR100-v0", "shrink-perturb", 20, CIFAR | {"noise_std": 1e-5}),
+    ("IncrementalCIFAR100-v0", "l2+continual-backprop", 20, CIFAR | {"utility": "contribution"}),
+    ("IncrementalCIFAR100-v0", "l2+continual-backprop", 20, {"replacement_rate": 1e-5}),
+    ("IncrementalCIFAR100-v0", "l2+continual-backprop", 20, {"maturity": 1000}),
+    ("KumarContinualImageNet-v0", "backprop", 500, KUMAR | {"step_size": 1e-4}),
+    ("KumarContinualImageNet-v0", "layer-norm", 500, KUMAR | {"step_size": 1e-3}),
+    ("KumarContinualImageNet-v0", "l2", 500, KUMAR | {"step_size": 1e-3, "weight_decay": 1e-3}),
+    ("KumarContinualImageNet-v0", "redo", 500, KUMAR | {"period": 120, "tau": 0.0}),
+    ("KumarContinualImageNet-v0", "continual-backprop", 500, {"replacement_rate": 1e-4}),
+    ("KumarContinualImageNet-v0", "continual-backprop", 500, {"step_size": 1e-3, "maturity": 100}),
+)
+
+
+@pytest.mark.parametrize(("problem", "agent", "tasks", "own"), ON_IMAGES)
+def test_published_arms_on_images_have_their_settings(
+    problem: str, agent: str, tasks: int, own: dict[str, Any]
+) -> None:
+    (config,) = configure(problem, agent, preset="paper")
+    assert config.tasks == tasks
+    assert {name: config.agent_settings[name] for name in own} == own
+    protocol: dict[str, Any] = {"epochs": 10 if "Kumar" in problem else 250}
+    protocol |= {"train_images": None, "test_images": None, "batch_size": 100}  # all there are
+    if "CIFAR" in problem:
+        protocol = {"epochs": 200, "classes_per_task": 5, "batch_size": 90, "augment": True}
+    assert {name: config.problem_settings[name] for name in protocol} == protocol
+
+
 class Grows:
     """A method with settings that learners have, too."""
 

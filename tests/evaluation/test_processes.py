@@ -7,7 +7,10 @@ import time
 from pathlib import Path
 
 import pytest
+import torch
 
+import evaluation
+from evaluation.executors import one_thread
 from tests.conftest import ROOT
 from tests.evaluation.helpers import DIGITS, finish, python, snapshot
 
@@ -71,3 +74,20 @@ def test_ctrl_c_says_how_to_go_on_and_leaves_nobody_at_work(jobs: str, tmp_path:
     before = snapshot(tmp_path)
     time.sleep(0.5)
     assert snapshot(tmp_path) == before
+
+
+@pytest.mark.parametrize("flushed", [False, True])
+def test_running_in_this_process_leaves_torch_as_it_was(flushed: bool) -> None:
+    torch.set_flush_denormal(flushed)
+    before = torch.get_num_threads()
+    try:
+        with one_thread():
+            assert torch.get_num_threads() == 1 and torch.tensor(1e-38) * 0.1 == 0
+        assert torch.get_num_threads() == before
+        assert bool(torch.tensor(1e-38) * 0.1 == 0) is flushed
+    finally:
+        torch.set_flush_denormal(False)
+
+
+def test_what_can_be_called_is_listed() -> None:
+    assert set(evaluation.__all__) <= set(dir(evaluation))

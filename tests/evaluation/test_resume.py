@@ -209,6 +209,17 @@ def test_a_plugin_that_cannot_be_saved_starts_over_and_says_so(tmp_path: Path) -
     assert snapshot(tmp_path) == before
 
 
+def test_a_run_that_has_ended_is_not_begun_again_for_want_of_a_checkpoint(tmp_path: Path) -> None:
+    arguments: dict[str, Any] = {"settings": NET, "problem_settings": SMALL, "out": tmp_path}
+    (folder,) = evaluation.run(DIGITS, "backprop", tasks=2, **arguments)
+    (folder / "checkpoint.pt").unlink()
+    before = snapshot(tmp_path)
+    evaluation.run(DIGITS, "backprop", tasks=2, **arguments)
+    with pytest.raises(ValueError, match="has ended and has no checkpoint to go on from; [^\n]+$"):
+        evaluation.run(DIGITS, "backprop", tasks=3, **arguments)
+    assert snapshot(tmp_path) == before
+
+
 def test_a_state_that_could_not_be_read_again_fails_the_run(tmp_path: Path) -> None:
     config = cell("tests.evaluation.plugins:unsavable")
     with pytest.raises(RuntimeError, match="1 of 1 runs failed") as caught:

@@ -80,7 +80,7 @@ def test_only_complete_tasks_count(tmp_path):
 
 
 def test_bins_per_task_is_read_and_ten_by_default(tmp_path):
-    folder = write_run(tmp_path, [[0.5] * 4] * 2, bins=4)
+    folder = write_run(tmp_path, [[0.5] * 4] * 2, bins=4, finished=False)
     assert len(one(folder).tasks) == 2
     config = json.loads((folder / "config.json").read_text())
     del config["bins_per_task"]
@@ -198,6 +198,19 @@ def test_a_done_run_without_records(tmp_path):
     assert refusal(folder) == f"{folder / 'records.jsonl'}: is missing, though the run is done"
 
 
+def test_a_done_run_whose_records_are_cut_at_a_line(tmp_path):
+    folder = write_run(tmp_path, [0.5] * 3)
+    rewrite(folder, lambda lines: lines[:20])
+    records = folder / "records.jsonl"
+    assert refusal(folder) == f"{records}: ends after 2 tasks, but result.json says 3"
+    (folder / "result.json").write_text('{"tasks": 2}')
+    assert len(one(folder).tasks) == 2
+    (folder / "result.json").write_text('{"finished": true}')  # a third party need not say it
+    assert len(one(folder).tasks) == 2
+    (folder / "result.json").write_text("{")
+    assert refusal(folder).startswith(f"{folder / 'result.json'}: damaged (")
+
+
 @pytest.mark.parametrize(
     ("text", "expected"),
     [
@@ -260,6 +273,12 @@ def test_variants_of_a_problem_are_told_apart(tmp_path):
         ("PermutedDigits-v0 permuted_fraction=0.5", "backprop"),
         ("PermutedDigits-v0 permuted_fraction=1.0", "backprop"),
     ]
+
+
+def test_where_a_stream_ends_makes_no_other_problem(tmp_path):
+    for agent, num_tasks in (("backprop", None), ("mine", 30)):
+        write_run(tmp_path, [0.5], agent=agent, problem_settings={"num_tasks": num_tasks})
+    assert labels(tmp_path) == [("PermutedDigits-v0", "backprop"), ("PermutedDigits-v0", "mine")]
 
 
 def test_seeds_are_gathered_in_order(tmp_path):

@@ -7,7 +7,9 @@ from dataclasses import asdict
 import numpy as np
 import pytest
 
-from evaluation.scores import early_window, export_rows, late_window, load, score, write_csv
+from evaluation.export import export_rows, write_csv
+from evaluation.runs import load
+from evaluation.scores import early_window, late_window, score
 from evaluation.statistics import mean_interval, paired_difference, ratio_of_means
 from tests.evaluation.folders import write_run
 

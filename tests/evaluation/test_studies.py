@@ -4,6 +4,7 @@ from pathlib import Path
 
 import pytest
 
+import evaluation
 from evaluation.studies import load_study, names
 
 STUDY = """
@@ -45,6 +46,12 @@ def test_what_was_tried_has_the_tuning_seeds_alone(tmp_path: Path) -> None:
     path.write_text(STUDY)
     tried = [(cell.agent_settings["weight_decay"], cell.seed) for cell in load_study(path).tuning()]
     assert tried == [(1e-3, 100), (1e-3, 101), (1e-4, 100), (1e-4, 101)]
+
+
+def test_a_study_that_tried_nothing_has_no_tuning_to_run(tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match="^study: 'opmnist-width' has tried nothing in tuning$"):
+        evaluation.study("opmnist-width", out=tmp_path, jobs=2, tuning=True)
+    assert not list(tmp_path.iterdir())
 
 
 @pytest.mark.parametrize("name", names())

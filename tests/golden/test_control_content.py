@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from continual_envs.control.body import resolve
+from continual_envs import checks
 from continual_envs.control.changes import adjusted
 from continual_envs.control.schedule import Schedule
 from continual_envs.control.stream import DriftStream
@@ -247,7 +247,7 @@ GOLDEN: list[tuple[str, dict[str, Any], list[Any], list[str]]] = [
 def stream(problem: str, settings: dict[str, Any], seed: int) -> DriftStream:
     """What `gym.make` gives, without making the simulator."""
     body, drift, period, _ = CONTROL[problem]
-    kind, drift = resolve(f"{BODIES}.{body}"), settings.get("drift", drift)
+    kind, drift = checks.loaded("body", f"{BODIES}.{body}"), settings.get("drift", drift)
     ranges = {name: settings.get(name) for name in ("low", "high", "scale")}
     schedule = Schedule(settings.get("schedule", "periodic"), settings.get("period", period))
     change = adjusted(kind.drifts[drift], drift, **ranges)
