@@ -1,8 +1,9 @@
 """Freeze the finished arms of a study: `python benchmarks/freeze.py STUDY DIR`.
 
-Writes what `continual-envs report --beside STUDY` shows, beside the study's own file, and
-benchmarks/results/STUDY.csv.gz: one row per seed and window of tasks. A window is one task or,
-where that would be more than 20,000 rows, a tenth of the stream: see `first_task` and `last_task`.
+Writes what `continual-envs report --beside STUDY` shows, beside the study's own file, and a table
+with one row per seed and window of tasks, of our own studies in benchmarks/results. A window is one
+task or, where that would be more than 20,000 rows, a tenth of the stream: see `first_task` and
+`last_task`.
 Outcome, test outcome after the last and at the best pass, anchor, loss and measures are means over
 the window, seconds a sum.
 Arms frozen before and not in DIR stay, so that a study may be run in parts.
@@ -12,6 +13,7 @@ import csv
 import gzip
 import io
 import json
+import os
 import sys
 from pathlib import Path
 from typing import Any
@@ -38,7 +40,8 @@ def main(study: str, folder: str) -> None:
     arms = {cell.settings_hash for cell in loaded.cells()}
     before = target.read_text(encoding="utf-8") if target.exists() else None
     target.write_text(joined(text, before, arms), encoding="utf-8")
-    table = RESULTS / f"{name}.csv.gz"
+    ours = target.resolve().parent in (HERE.resolve(), RESULTS.resolve().parent)
+    table = (RESULTS if ours else target.parent) / f"{name}.csv.gz"
     new = rows(groups, whole=sum(cell.tasks for cell in loaded.cells()) <= MOST_ROWS)
     kept = [row for row in read(table) if row["settings_hash"] in arms - done(new)]
     ordered = sorted(kept + new, key=lambda row: (row["problem"], row["arm"]))
@@ -150,4 +153,5 @@ def csv_text(table: list[dict[str, Any]]) -> str:
 
 
 if __name__ == "__main__":
+    sys.path.append(os.getcwd())  # where the command line finds plugins, too
     main(*sys.argv[1:])

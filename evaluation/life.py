@@ -1,4 +1,4 @@
-"""An agent in a problem: the only code that sees both sides."""
+"""An agent in a supervised problem: here and in `evaluation.control` alone both sides are seen."""
 
 from __future__ import annotations
 

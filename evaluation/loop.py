@@ -16,7 +16,7 @@ from evaluation.control import ControlLife
 from evaluation.description import continued, describe, gpu
 from evaluation.hold import held
 from evaluation.life import Life
-from evaluation.records import Recorder, bins_of, read_json, write_json
+from evaluation.records import Recorder, bins_of, read_json, write_json, write_result
 from evaluation.resume import DONE, engine_of, resumable
 
 STEPS = 256  # steps between looks at the clock; the faster engines soon take more at a time
@@ -140,9 +140,7 @@ class Run:
         """Save, close the folder and mark it as done."""
         self._save()
         self.recorder.close()
-        tasks = self.life.clock.task
-        result = {"tasks": tasks, "seconds": round(self._seconds(), 3), "finished": True}
-        write_json(self.folder / "result.json", result)
+        write_result(self.folder, self.life.clock.task, self._seconds())
 
     def _prepare(self) -> int:
         """Look at the problem; return bins a task."""

@@ -16,7 +16,7 @@ from evaluation.api import check_writable
 from evaluation.config import problem_parameters
 from evaluation.description import describe
 from evaluation.episodes import EpisodeRecorder, Watch, bins_of_steps, check_episode
-from evaluation.records import Recorder, bins_of, write_json
+from evaluation.records import Recorder, bins_of, write_json, write_result
 from evaluation.settings import expand, is_plain
 
 
@@ -128,9 +128,7 @@ class Record(gym.Wrapper[Any, Any, Any, Any]):
     def _finish(self) -> None:
         assert self._recorder is not None
         self._recorder.close()
-        seconds = round(time.perf_counter() - self._started, 3)
-        result = {"tasks": self._recorder.task, "seconds": seconds, "finished": True}
-        write_json(self.folder / "result.json", result)
+        write_result(self.folder, self._recorder.task, time.perf_counter() - self._started)
         self._recorder = None
         if self._watch is not None:
             self._watch.recorder = None

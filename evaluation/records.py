@@ -136,10 +136,10 @@ class Recorder(Lines):
 
     Args:
         folder: the run folder, which exists.
-        outcome: "accuracy", "error" or "return".
+        outcome: "accuracy" or "error".
         bins: task -> where its bins end, in examples.
         batch: examples a step.
-        anchor: outcome on a task of a learner that knows nothing, or None.
+        anchor: outcome on a task of a learner that knows nothing.
         classes: number of classes, None for values, whose loss is the error.
     """
 
@@ -279,6 +279,12 @@ def read_json(path: Path) -> dict[str, Any]:
     except ValueError as error:
         cause = str(error)
     raise ValueError(f"{path}: damaged ({cause}); remove the run folder to start over")
+
+
+def write_result(folder: Path, tasks: int, seconds: float) -> None:
+    """Mark the run of a folder as done, after all else is written."""
+    result = {"tasks": tasks, "seconds": round(seconds, 3), "finished": True}
+    write_json(folder / "result.json", result)
 
 
 def ended(folder: Path) -> int:

@@ -77,7 +77,11 @@ def _targets_in_form(stream: Stream, task: Task) -> Iterator[str]:
     low, high = (-stream.limit, stream.limit) if stream.classes is None else (0, stream.classes - 1)
     if not np.all((targets >= low) & (targets <= high)):
         span = f"{targets.min():g} to {targets.max():g}"
-        yield f"targets: of task {task.index} are {span}, not within {low:g} to {high:g}"
+        bound = "limit" if stream.classes is None else "classes"
+        yield (
+            f"targets: of task {task.index} are {span}, not within {low:g} to {high:g}, as {bound} "
+            "says"
+        )
 
 
 def tasks_are_pure(problem: Problem) -> Iterator[str]:
