@@ -182,9 +182,15 @@ def test_inspection_by_pieces_is_that_of_the_whole(kind, monkeypatch):
             np.testing.assert_allclose(one, other, rtol=1e-9, atol=1e-12)
 
 
-@pytest.mark.parametrize("kind", KINDS)
-def test_inspection_shows_the_network_in_evaluation_mode(kind):
-    made = learner(kind)
+@pytest.mark.parametrize(
+    ("kind", "activation"),
+    [
+        *((kind, "relu") for kind in KINDS),
+        *((kind, "tanh") for kind in KINDS if kind != "resnet18"),
+    ],
+)
+def test_inspection_shows_the_network_in_evaluation_mode(kind, activation):
+    made = learner(kind, activation=activation)
     train(made, 2)
     probe = images(kind, 10)
     seen = made.inspect(probe.examples(), probe.targets)

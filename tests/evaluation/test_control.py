@@ -402,6 +402,14 @@ def test_a_collapse_of_a_run_that_diverged_is_not_denied(tmp_path: Path) -> None
     assert own.collapse.estimate is None and "finite" in own.collapse.note
 
 
+def test_a_return_as_low_as_the_anchor_is_a_collapse(tmp_path: Path) -> None:
+    more: dict[str, Any] = {"problem": "continual_envs/DriftingCartPole-v0", "outcome": "return"}
+    for seed in range(3):
+        write_run(tmp_path, [50.0] * 18 + [20.0, 21.0], agent="a", seed=seed, anchor=20.0, **more)
+    (own,) = evaluation.score(evaluation.load(tmp_path))
+    assert own.collapse.estimate == 0.5
+
+
 def test_a_collapse_is_a_share(tmp_path: Path) -> None:
     for seed, late in ((0, 0.5), (1, 5.0), (2, 5.0)):
         write_run(tmp_path, [5.0] * 9 + [late], outcome="return", seed=seed, anchor=1.0)

@@ -11,7 +11,7 @@ import evaluation
 from agents import registry
 from evaluation.config import make_problem
 from evaluation.description import gpu
-from evaluation.life import Life
+from evaluation.life import PROBE, Life
 from evaluation.loop import run_one
 from evaluation.measures import measure
 from tests.evaluation.helpers import (
@@ -205,3 +205,27 @@ def test_several_jobs_equal_one(tmp_path: Path) -> None:
     two = evaluation.run(DIGITS, "dropout", out=tmp_path / "two", jobs=9, **arguments)
     assert [records(folder) for folder in one] == [records(folder) for folder in two]
     assert {(0, 3), (1, 3)} <= set(told)
+
+
+def test_measures_are_of_the_first_2000_examples_of_the_new_task() -> None:
+    settings = {"profile": "code", "examples_per_task": 2500}
+    one = cell(problem="SlowlyChangingRegression-v0", problem_settings=settings, settings=NET)
+    life, shown = Life(one), []
+
+    def inspect(inputs: np.ndarray, targets: np.ndarray) -> Any:
+        shown.append((inputs, targets))
+        return original(inputs, targets)
+
+    original, life.inside.inspect = life.inside.inspect, inspect
+    life.advance(2500, Nothing())  # type: ignore[arg-type]
+    assert life.measures()
+    ((inputs, targets),) = shown
+    chunk = life.stream.chunk(2500, PROBE)
+    assert PROBE == 2000 and np.array_equal(targets, chunk.targets)
+    assert np.array_equal(inputs, chunk.examples())
+
+
+class Nothing:
+    """A recorder that keeps nothing."""
+
+    def add(self, *given: Any) -> None: ...
