@@ -14,7 +14,7 @@ import hashlib
 import importlib
 import inspect
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from importlib import metadata
 from pathlib import Path
 from typing import Any
@@ -77,7 +77,8 @@ def factory(name: str) -> Factory:
 
     Args:
         name: one of `names()`; parts joined by "+" ("adam+l2"), of which methods may be
-            "module:Class"; or "module:attribute" alone, which is a whole agent.
+            "module:Class"; or "module:attribute" or a plugin, which is a whole agent: alone, or
+            with "fresh", by which it is made anew at every switch of task.
 
     Raises:
         ValueError: there is no such agent, or a plugin cannot be loaded; one line names it.
@@ -85,17 +86,37 @@ def factory(name: str) -> Factory:
     if name in (*BASES, *METHODS, *ALIASES) or "+" in name:
         from agents.composition import Composition
 
-        for part in name.split("+"):
+        parts = resolve(name).split("+")
+        if build := _of_fresh(parts):
+            from agents.restarted import Restarting
+
+            return Restarting(build)
+        for part in parts:
             if part in plugins():
                 raise ValueError(
-                    f"agent: {part!r} is a plugin, which joins no other; give it alone"
+                    f"agent: {part!r} is a plugin, which joins none but fresh; give it alone"
                 )
             if ":" not in part:
                 checks.one_of("agent", part, (*BASES, *METHODS, *ALIASES))
-        return Composition(resolve(name).split("+"))
+        return Composition(parts)
     if ":" not in name:
         checks.one_of("agent", name, names())
     return load(name, _target(name))
+
+
+def _of_fresh(parts: Sequence[str]) -> Factory | None:
+    """Return the factory of the whole agent that "fresh" is joined with, if it is one."""
+    if len(parts) != 2 or "fresh" not in parts:
+        return None
+    (name,) = (part for part in parts if part != "fresh") if len(set(parts)) == 2 else ("fresh",)
+    if ":" not in (target := _target(name)):
+        return None
+    build = load(name, target)
+    try:
+        inspect.signature(build).bind(None, None, seed=0, device="cpu")
+    except TypeError:
+        return None  # a method, or nothing
+    return build
 
 
 def _target(name: str) -> str:
@@ -114,12 +135,12 @@ def method(part: str) -> Factory:
     if not _hooks(loaded):
         raise ValueError(
             f"agent: {part!r} is no method, which has one of {', '.join(HOOKS)}; a whole agent "
-            "joins no other, give it alone"
+            "joins none but fresh, give it alone"
         )
     for parameter in _not_settings(loaded):
         raise ValueError(
             f"agent: {part!r} has the argument {parameter}; a method's settings are keyword-only "
-            "and have defaults: def __init__(self, *, rate=0.1). A whole agent joins no other"
+            "and have defaults: def __init__(self, *, rate=0.1). A whole agent joins none but fresh"
         )
     for name in OWN & set(keywords(loaded)):
         raise ValueError(f"agent: {part!r} has a setting {name}, as every agent has; rename it")
@@ -205,13 +226,17 @@ def parameters(name: str) -> dict[str, inspect.Parameter]:
     return {key: one for key, one in known.items() if key not in OWN}
 
 
+def signature(build: Factory) -> inspect.Signature:
+    """Return the signature of a factory, with what its annotations mean where they can be read."""
+    try:
+        return inspect.signature(build, eval_str=True)
+    except Exception:  # annotations may be for type checkers only
+        return inspect.signature(build)
+
+
 def keywords(build: Factory) -> dict[str, inspect.Parameter]:
     """Return the keyword-only parameters of a factory or a method's class."""
-    try:
-        signature = inspect.signature(build, eval_str=True)
-    except Exception:  # annotations may be for type checkers only
-        signature = inspect.signature(build)
-    known = signature.parameters
+    known = signature(build).parameters
     return {key: one for key, one in known.items() if one.kind is one.KEYWORD_ONLY}
 
 
