@@ -14,6 +14,8 @@ ARRAY = "numpy array"
 def encode(value: Any) -> Any:
     """Return a nest of dicts, lists, tuples, tensors, arrays, numbers and strings, without arrays.
 
+    Other lists and tuples become plain ones, but for tuples with names, which would lose them.
+
     Raises:
         TypeError: something else is in it, which could not be read again.
     """
@@ -23,8 +25,8 @@ def encode(value: Any) -> Any:
         return value.item()
     if isinstance(value, dict):
         return {key: encode(item) for key, item in value.items()}
-    if type(value) in (list, tuple):
-        return type(value)(map(encode, value))
+    if isinstance(value, list | tuple) and not hasattr(value, "_fields"):
+        return (list if isinstance(value, list) else tuple)(map(encode, value))
     if value is None or isinstance(value, Tensor | bool | int | float | str | bytes):
         return value
     kind = f"{type(value).__module__}.{type(value).__qualname__}"

@@ -244,7 +244,10 @@ def _report(parsed: argparse.Namespace) -> int:
     from evaluation.api import check_writable_file
     from evaluation.report import report
 
-    page = Path(parsed.out or Path(parsed.dirs[0]) / "report.html")
+    first = Path(parsed.dirs[0])
+    if parsed.out is None and not first.is_dir():
+        raise ValueError(f"{first}: holds no run; a run folder has a config.json")
+    page = Path(parsed.out or first / "report.html")
     check_writable_file("out", page, ".html")
     print(report(parsed.dirs, page, beside=parsed.beside))
     return 0

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from evaluation.runs import ADDED, Run
+from evaluation.runs import ADDED, Run, content
 
 
 @dataclass(frozen=True, eq=False)
@@ -53,7 +53,7 @@ def group(runs: Sequence[Run]) -> list[Group]:
     """
     problems: dict[tuple[str, str, str], dict[tuple[str, str], list[Run]]] = {}
     for run in runs:
-        settings = _canonical(_content(run.config.get("problem_settings") or {}))
+        settings = _canonical(content(run.config.get("problem_settings") or {}))
         problem = run.config["problem"], settings, run.scored
         agent = _name(run), run.settings_hash
         problems.setdefault(problem, {}).setdefault(agent, []).append(run)
@@ -89,23 +89,20 @@ def _by_seed(runs: Sequence[Run]) -> tuple[Run, ...]:
 
 def _labels(runs: Sequence[Run], names: Sequence[str], key: str) -> list[str]:
     """Return each name with the settings in which the runs of that name differ."""
-    settings = [_content(run.config.get(key) or {}) for run in runs]
+    read = content if key == "problem_settings" else dict
+    settings = [read(run.config.get(key) or {}) for run in runs]
     labels = []
     for name, own in zip(names, settings, strict=True):
         namesakes = [s for n, s in zip(names, settings, strict=True) if n == name]
         values = {k: {_canonical(s.get(k, ADDED.get(k))) for s in namesakes} for k in own}
         differing = [k for k in sorted(own) if len(values[k]) > 1]
         labels.append(" ".join([name, *(f"{k}={_short(own[k])}" for k in differing)]))
-    # Settings that were not recorded, or print alike, leave only the hash to tell them apart.
+    # Settings that were not recorded or print alike, and other ends of a stream, leave only the
+    # hash to tell arms apart.
     return [
         label if labels.count(label) == 1 else f"{label} #{run.settings_hash[:8]}"
         for label, run in zip(labels, runs, strict=True)
     ]
-
-
-def _content(settings: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the settings but where a stream ends: its tasks are the same until there."""
-    return {key: value for key, value in settings.items() if key != "num_tasks"}
 
 
 def _short(value: Any) -> str:

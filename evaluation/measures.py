@@ -42,8 +42,8 @@ def measure(inspection: Inspection, rare_at_most: bool = False) -> dict[str, flo
         distance_from_init, gradient_norm.
     """
     result = _feature_measures(inspection.features) if inspection.features else {}
-    if inspection.active:
-        result["rarely_active_units"] = rarely_active_units(inspection.active, at_most=rare_at_most)
+    if active := getattr(inspection, "active", None):  # which somebody else's need not have
+        result["rarely_active_units"] = rarely_active_units(active, at_most=rare_at_most)
     result |= {
         "mean_abs_weight": mean_abs_weight(inspection.weights),
         "distance_from_init": distance_from_init(

@@ -42,6 +42,11 @@ _NOT_A_MEASURE = {
 }
 
 
+def content(settings: Mapping[str, Any]) -> dict[str, Any]:
+    """Return a problem's settings but where its stream ends: tasks are the same until there."""
+    return {key: value for key, value in settings.items() if key != "num_tasks"}
+
+
 @dataclass(frozen=True, eq=False)
 class Run:
     """One seed of one agent on one problem, K complete tasks of it.
@@ -275,9 +280,14 @@ def _tasks_said(folder: Path) -> int:
     """Return the tasks that the folder says its run has, which a third party need not."""
     path = folder / "result.json"
     try:
-        said = json.loads(path.read_bytes()).get("tasks") if path.exists() else None
-    except (AttributeError, ValueError) as error:
-        raise ValueError(f"{path}: damaged ({error})") from None
+        result = json.loads(path.read_bytes())
+    except FileNotFoundError:
+        return 0
+    except ValueError:
+        raise ValueError(f"{path}: is not JSON") from None
+    if not isinstance(result, dict):
+        raise ValueError(f"{path}: is not a JSON object")
+    said = result.get("tasks")
     return said if type(said) is int else 0
 
 

@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from evaluation.groups import Group, group
-from evaluation.runs import Run
+from evaluation.runs import Run, content
 from evaluation.statistics import (
     Interval,
     mean_interval,
@@ -126,7 +126,7 @@ def _score_group(own: Group, rivals: Sequence[Group]) -> Score:
     privileges = {name for run in own.runs for name in run.config.get("privileges") or ()}
     return Score(
         problem=own.config["problem"],
-        problem_settings=own.config.get("problem_settings") or {},
+        problem_settings=content(own.config.get("problem_settings") or {}),
         problem_label=own.problem_label,
         agent=own.config["agent"],
         label=own.label,

@@ -287,7 +287,8 @@ def checked_spaces(
     algorithm: Algorithm, observation_space: spaces.Space[Any], action_space: spaces.Space[Any]
 ) -> tuple[spaces.Space[Any], spaces.Space[Any]]:
     """Return the spaces if the algorithm's MlpPolicy can use them, else raise a ValueError."""
-    if isinstance(observation_space, spaces.Box) and len(observation_space.shape) == 1:
+    vector = isinstance(observation_space, spaces.Box) and len(observation_space.shape) == 1
+    if vector or isinstance(observation_space, spaces.Discrete):
         if isinstance(action_space, spaces.Discrete) and spaces.Discrete in algorithm.actions:
             return observation_space, action_space
         if isinstance(action_space, spaces.Box) and spaces.Box in algorithm.actions:

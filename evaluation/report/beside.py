@@ -11,7 +11,7 @@ from evaluation.report.arms import Arm, Problem
 from evaluation.report.frozen import PLACES, Frozen, FrozenArm, FrozenProblem, Window, windows
 from evaluation.report.tables import Cell
 from evaluation.report.wording import DASH, decimals, ends, kinds, number, plain, span, tasks
-from evaluation.runs import ADDED
+from evaluation.runs import ADDED, content
 
 NETWORK = ("hidden", "activation")
 WHO = ("published", "measured")
@@ -150,7 +150,7 @@ def _beside(frozen: Frozen, problem: Problem) -> Beside | None:
     if not rivals:
         return None
     settings = problem.arms[0].score.problem_settings
-    theirs = min(rivals, key=lambda one: len(_differences(settings, one.settings)))
+    theirs = min(rivals, key=lambda one: len(_differences(settings, content(one.settings))))
     nearest = [_nearest(arm, theirs.arms) for arm in problem.arms]
     notes = [
         *_problem_notes(problem, theirs, len(rivals)),
@@ -160,7 +160,7 @@ def _beside(frozen: Frozen, problem: Problem) -> Beside | None:
             if (note := _arm_note(arm, near, theirs))
         ),
     ]
-    other = {k: theirs.settings.get(k) for k in _differences(settings, theirs.settings)}
+    other = {k: theirs.settings.get(k) for k in _differences(settings, content(theirs.settings))}
     return Beside(
         frozen.study, theirs, other if settings else {}, _drawn(theirs, nearest), tuple(notes)
     )
@@ -199,7 +199,7 @@ def _problem_notes(problem: Problem, theirs: FrozenProblem, variants: int) -> li
     notes = []
     if not score.problem_settings:
         notes.append("The problem's settings are not recorded here; they may differ.")
-    elif differences := _differences(score.problem_settings, theirs.settings):
+    elif differences := _differences(score.problem_settings, content(theirs.settings)):
         which = f", the nearest of its {variants} variants" if variants > 1 else ""
         notes.append(f"The problem differs in {_listed(differences)}{which}.")
     elif other := sorted(_other_content(problem, theirs)):

@@ -9,7 +9,7 @@ import numpy as np
 
 from evaluation.report.arms import Arm, is_finished
 from evaluation.report.wording import estimate, plain
-from evaluation.runs import Run
+from evaluation.runs import Run, content
 
 # Said elsewhere on the page, or by another fact.
 _NOT_LISTED = {
@@ -30,7 +30,7 @@ def settings(arm: Arm) -> list[tuple[str, str]]:
 
 def problem_settings(arm: Arm) -> list[tuple[str, str]]:
     """Return every setting of the problem by name; empty where none is recorded."""
-    recorded = arm.group.config.get("problem_settings") or {}
+    recorded = content(arm.group.config.get("problem_settings") or {})
     return [(name, plain(value)) for name, value in sorted(recorded.items())]
 
 

@@ -51,7 +51,7 @@ CASES: list[tuple[list[str], list[str]]] = [
     (["run", f"{PLUGINS}:mine/Missing-v0", "--agent", "adam"], ["stream", "NoSuchStream"]),
     (["run", DIGITS, "--agent", f"{PLUGINS}:seedless"], ["agent", "seedless", "seed", "factory("]),
     (["run", DIGITS, "--agent", f"{PLUGINS}:mute"], ["agent", "mute", "predict and update"]),
-    (["run", DIGITS, "--agent", f"fresh+{PLUGINS}:by_step"], ["agent", "by_step", "joins no"]),
+    (["run", DIGITS, "--agent", f"l2+{PLUGINS}:by_step"], ["agent", "by_step", "joins none but"]),
     (["run", DIGITS, "--agent", "linear+redo"], ["agent", "redo", "needs hidden layers"]),
     (["run", DIGITS, "--agent", "linear+l2+continual-backprop"], ["continual-backprop", "hidden"]),
     (["run", DIGITS, "--agent", "linear+layer-norm"], ["agent", "normalisation", "hidden layers"]),

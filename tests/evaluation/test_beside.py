@@ -233,6 +233,7 @@ def test_own_lines_are_before_the_others(study, tmp_path):
         ({}, []),
         ({"agent": "my-method"}, []),
         ({"tasks": 10}, ["The horizon differs: 10 tasks here, 12 in the study."]),
+        ({"problem": {"batch_size": 16, "num_tasks": 12}}, []),
         (
             {"problem": {"batch_size": 8}},
             ["The problem differs in batch_size (8 here, 16 in the study)."],
@@ -253,7 +254,7 @@ def test_own_lines_are_before_the_others(study, tmp_path):
 def test_what_differs_is_said(changes, says, study, tmp_path):
     _, found = beside_of(study, mine(tmp_path, **changes))
     assert list(found.notes) == says
-    assert note(found) == ("* with batch_size 16" if "problem" in changes else "")
+    assert note(found) == ("* with batch_size 16" if says and "problem" in changes else "")
 
 
 def test_a_setting_that_came_later_is_no_difference_at_its_default(study, tmp_path):

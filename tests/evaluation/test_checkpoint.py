@@ -4,7 +4,7 @@ import os
 import pickle
 from collections import OrderedDict
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import pytest
@@ -48,6 +48,8 @@ def test_plain_values_come_back(tmp_path: Path) -> None:
     assert same(checkpoint.load(tmp_path / "c"), state)
     checkpoint.save({"s": [np.float64(0.1), np.bool_(True), np.uint64(2**63)]}, tmp_path / "c")
     assert same(checkpoint.load(tmp_path / "c")["s"], [0.1, True, 2**63])
+    checkpoint.save({"shape": torch.Size([2, 3])}, tmp_path / "c")
+    assert checkpoint.load(tmp_path / "c") == {"shape": (2, 3)}
 
 
 @pytest.mark.parametrize("kind", [np.random.PCG64, np.random.MT19937, np.random.Philox])
@@ -80,10 +82,16 @@ def test_optimizers_and_tensors_come_back(tmp_path: Path) -> None:
 def test_what_could_not_be_read_again_is_not_written(tmp_path: Path) -> None:
     path = tmp_path / "c"
     checkpoint.save({"a": 1}, path)
-    for bad in (object(), np.random.default_rng(0), {1, 2}, lambda: 0, torch.nn.ReLU()):
+    named = Named(1, 2)
+    for bad in (object(), np.random.default_rng(0), {1, 2}, lambda: 0, torch.nn.ReLU(), named):
         with pytest.raises(TypeError, match="cannot be saved"):
             checkpoint.save({"deep": [{"inside": bad}]}, path)
     assert checkpoint.load(path) == {"a": 1}
+
+
+class Named(NamedTuple):
+    one: int
+    two: int
 
 
 class Bomb:

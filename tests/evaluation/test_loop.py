@@ -207,6 +207,14 @@ def test_several_jobs_equal_one(tmp_path: Path) -> None:
     assert {(0, 3), (1, 3)} <= set(told)
 
 
+def test_outputs_that_are_too_few_or_too_wide_are_not_scored() -> None:
+    life = Life(cell())
+    chunk = life.stream.chunk(0, 16)
+    for shape in ((15, 10), (16, 11), (16, 9)):
+        with pytest.raises(ValueError, match=r"^outputs: shape .* give \(16, 10\)$"):
+            life.score(chunk, np.zeros(shape), Nothing())  # type: ignore[arg-type]
+
+
 def test_measures_are_of_the_first_2000_examples_of_the_new_task() -> None:
     settings = {"profile": "code", "examples_per_task": 2500}
     one = cell(problem="SlowlyChangingRegression-v0", problem_settings=settings, settings=NET)

@@ -170,7 +170,6 @@ class Network:
     """An inspection by hand."""
 
     features: list = field(default_factory=list)
-    active: list = field(default_factory=list)
     weights: list = field(default_factory=lambda: [np.array([[1.0, -1.0]])])
     parameters: list = field(default_factory=lambda: [np.array([[1.0, -1.0]]), np.array([2.0])])
     initial_parameters: list = field(default_factory=lambda: [np.zeros((1, 2)), np.zeros(1)])

@@ -208,7 +208,9 @@ def test_a_done_run_whose_records_are_cut_at_a_line(tmp_path):
     (folder / "result.json").write_text('{"finished": true}')  # a third party need not say it
     assert len(one(folder).tasks) == 2
     (folder / "result.json").write_text("{")
-    assert refusal(folder).startswith(f"{folder / 'result.json'}: damaged (")
+    assert refusal(folder) == f"{folder / 'result.json'}: is not JSON"
+    (folder / "result.json").write_text("[1]")
+    assert refusal(folder) == f"{folder / 'result.json'}: is not a JSON object"
 
 
 @pytest.mark.parametrize(
@@ -279,6 +281,9 @@ def test_where_a_stream_ends_makes_no_other_problem(tmp_path):
     for agent, num_tasks in (("backprop", None), ("mine", 30)):
         write_run(tmp_path, [0.5], agent=agent, problem_settings={"num_tasks": num_tasks})
     assert labels(tmp_path) == [("PermutedDigits-v0", "backprop"), ("PermutedDigits-v0", "mine")]
+    for num_tasks in (5, 10):  # of an agent of one's own, that is a setting like any other
+        write_run(tmp_path, [0.5], agent="own", agent_settings={"num_tasks": num_tasks})
+    assert [label for _, label in labels(tmp_path)][2:] == ["own num_tasks=10", "own num_tasks=5"]
 
 
 def test_seeds_are_gathered_in_order(tmp_path):
