@@ -8,7 +8,7 @@ run: .venv/run.installed
 	$(BIN)/continual-envs study quick --jobs $(JOBS) --out runs/quick
 
 test: .venv/dev.installed
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n $(JOBS)
+	$(BIN)/python -m pytest -n $(JOBS)
 
 .venv/run.installed: pyproject.toml constraints.txt
 	$(PYTHON) -m venv .venv
