@@ -148,10 +148,11 @@ def decide(outputs: Array, action_space: spaces.Space[Any], n: int) -> Array:
         ValueError: the outputs have another shape: k is the number of classes, or 1 for values.
     """
     regression = isinstance(action_space, spaces.Box)
+    k = 1
     if isinstance(action_space, spaces.MultiDiscrete):
         k = int(action_space.nvec[0])
-    else:
-        k = 1 if regression else int(action_space.n)  # type: ignore[attr-defined]
+    elif isinstance(action_space, spaces.Discrete):
+        k = int(action_space.n)
     if np.shape(outputs) != (n, k):
         raise ValueError(f"outputs: shape {np.shape(outputs)} is not allowed; give ({n}, {k})")
     predictions: Array = outputs[:, 0] if regression else np.argmax(outputs, axis=1)

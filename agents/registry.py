@@ -106,12 +106,10 @@ def factory(name: str) -> Factory:
 
 def _of_fresh(parts: Sequence[str]) -> Factory | None:
     """Return the factory of the whole agent that "fresh" is joined with, if it is one."""
-    if len(parts) != 2 or "fresh" not in parts:
+    others = [part for part in parts if part != "fresh"]
+    if len(parts) != 2 or len(others) != 1 or ":" not in (target := _target(others[0])):
         return None
-    (name,) = (part for part in parts if part != "fresh") if len(set(parts)) == 2 else ("fresh",)
-    if ":" not in (target := _target(name)):
-        return None
-    build = load(name, target)
+    build = load(others[0], target)
     try:
         inspect.signature(build).bind(None, None, seed=0, device="cpu")
     except TypeError:
