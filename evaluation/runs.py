@@ -256,13 +256,18 @@ def _check_order(before: list[float] | None, row: list[float], last_bin: int, wh
         raise ValueError(f"{where}: task {task} bin {position} cannot follow {previous}")
 
 
-def _read_config(path: Path) -> dict[str, Any]:
+def _read_object(path: Path) -> dict[str, Any]:
     try:
-        config = json.loads(path.read_bytes())
+        content = json.loads(path.read_bytes())
     except ValueError as error:
         raise ValueError(f"{path}: is not JSON ({error})") from None
-    if not isinstance(config, dict):
+    if not isinstance(content, dict):
         raise ValueError(f"{path}: is not a JSON object")
+    return content
+
+
+def _read_config(path: Path) -> dict[str, Any]:
+    config = _read_object(path)
     for name, kind in (_REQUIRED | _OPTIONAL).items():
         if type(config.get(name)) is not kind and (name in config or name in _REQUIRED):
             given = repr(config[name]) if name in config else "missing"
@@ -278,16 +283,10 @@ def _read_config(path: Path) -> dict[str, Any]:
 
 def _tasks_said(folder: Path) -> int:
     """Return the tasks that the folder says its run has, which a third party need not."""
-    path = folder / "result.json"
     try:
-        result = json.loads(path.read_bytes())
+        said = _read_object(folder / "result.json").get("tasks")
     except FileNotFoundError:
         return 0
-    except ValueError:
-        raise ValueError(f"{path}: is not JSON") from None
-    if not isinstance(result, dict):
-        raise ValueError(f"{path}: is not a JSON object")
-    said = result.get("tasks")
     return said if type(said) is int else 0
 
 

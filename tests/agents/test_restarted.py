@@ -98,6 +98,19 @@ def test_it_goes_on_as_if_undisturbed(agent: str, cut: int, tmp_path: Any) -> No
     assert records[0] == records[1] and len(records[0]) == 4
 
 
+def test_the_plasticity_of_an_agent_is_against_itself_anew(tmp_path: Any) -> None:
+    more: dict[str, Any] = {"problem_settings": {"examples_per_task": 200}, "out": tmp_path}
+    for name in (f"{HERE}:plugin", f"fresh+{HERE}:plugin"):
+        evaluation.run("PermutedDigits-v0", name, seeds=range(3), tasks=4, **more)
+    own, fresh = evaluation.score(evaluation.load(tmp_path))
+    if own.is_reference:
+        own, fresh = fresh, own
+    assert fresh.is_reference and not own.is_reference and own.fresh == f"fresh+{HERE}:plugin"
+    outcomes = [(run.seed, *run.outcome.tolist()) for run in evaluation.load(tmp_path)]
+    assert len({one[:2] for one in outcomes}) == 3  # the first task is the same for both
+    assert len({(one[0], *one[2:]) for one in outcomes}) == 6  # and nothing after it
+
+
 def test_a_drifting_environment_tells_it_at_the_reset() -> None:
     env: Any = gym.make(f"{NAMESPACE}/DriftingCartPole-v0", period=60, disclosure="identified")
     made = agents.make(f"fresh+{HERE}:Draws", env.observation_space, env.action_space, seed=0)
