@@ -33,7 +33,7 @@ def main() -> None:
     parsed = parser.parse_args()
     rows = read(parsed.table)
     figure, panels = plt.subplots(1, 2, figsize=(11, 3.6), layout="constrained")
-    for names, arm in groupby(rows, key=lambda row: (row["problem"], row["arm"])):
+    for names, arm in groupby(rows, key=lambda row: (row["problem_label"], row["arm"])):
         lives = [list(life) for _, life in groupby(arm, key=lambda row: row["seed"])]
         returns, anchor = (
             np.array([[float(row[column]) for row in life] for life in lives])
@@ -67,7 +67,7 @@ def skills(rows: list[dict[str, str]]) -> dict[tuple[str, str], dict[str, float]
     """Return by problem and arm the late skill of every seed."""
     found: dict[tuple[str, str], dict[str, float]] = {}
     for (problem, arm, seed), life in groupby(
-        rows, key=lambda row: (row["problem"], row["arm"], row["seed"])
+        rows, key=lambda row: (row["problem_label"], row["arm"], row["seed"])
     ):
         skill = np.array([float(row["return"]) - float(row["anchor"]) for row in life])
         late = float(skill[late_window(len(skill))].mean())

@@ -1,11 +1,10 @@
 """Freeze the finished arms of a study: `python benchmarks/freeze.py STUDY DIR`.
 
 Writes what `continual-envs report --beside STUDY` shows, beside the study's own file, and a table
-with one row per seed and window of tasks, of our own studies in benchmarks/results. A window is one
-task or, where that would be more than 20,000 rows, a tenth of the stream: see `first_task` and
-`last_task`.
-Outcome, test outcome after the last and at the best pass, anchor, loss and measures are means over
-the window, seconds a sum.
+in the columns of `continual-envs export`, of our own studies in benchmarks/results. A row is a task
+or, where that would be more than 20,000 rows, a tenth of the stream, from `first_task` to `task`:
+outcomes, anchor, loss and measures are then means, seconds a sum, updates those at its end.
+`problem_label` and `arm` are the names that a report gives.
 Arms frozen before and not in DIR stay, so that a study may be run in parts.
 """
 
@@ -21,9 +20,10 @@ from typing import Any
 import numpy as np
 
 from evaluation.config import RunConfig
+from evaluation.export import export_rows
 from evaluation.groups import Group, group
 from evaluation.report.frozen import frozen_text, write_problems
-from evaluation.runs import Run, best, load
+from evaluation.runs import Run, load
 from evaluation.studies import HERE, Study, load_study
 
 RESULTS = Path(__file__).parent / "results"
@@ -44,7 +44,7 @@ def main(study: str, folder: str) -> None:
     table = (RESULTS if ours else target.parent) / f"{name}.csv.gz"
     new = rows(groups, whole=sum(cell.tasks for cell in loaded.cells()) <= MOST_ROWS)
     kept = [row for row in read(table) if row["settings_hash"] in arms - done(new)]
-    ordered = sorted(kept + new, key=lambda row: (row["problem"], row["arm"]))
+    ordered = sorted(kept + new, key=lambda row: (row["problem_label"], row["arm"]))
     table.write_bytes(gzip.compress(csv_text(ordered).encode(), mtime=0))
     for path in (target, table):
         print(f"{path}: {path.stat().st_size / 1000:.0f} kB")
@@ -112,34 +112,22 @@ def joined(new: str, before: str | None, arms: set[str]) -> str:
 def rows(groups: list[Group], whole: bool) -> list[dict[str, Any]]:
     """Return a row a task (or a tenth of the tasks); numbers have six significant digits."""
     return [
-        row
+        {"problem_label": member.problem_label, "arm": member.label, **joint(list(window))}
         for member in groups
         for run in member.runs
-        for tasks in np.array_split(run.tasks, len(run.tasks) if whole else WINDOWS)
-        for row in [_row(member, run, tasks)]
+        for window in np.array_split(export_rows([run]), len(run.tasks) if whole else WINDOWS)
     ]
 
 
-def _row(member: Group, run: Run, tasks: np.ndarray) -> dict[str, Any]:
-    window = slice(tasks[0], tasks[-1] + 1)
-    means = {run.outcome_name: run.outcome, "anchor": run.anchor, "loss": run.loss}
-    row: dict[str, Any] = {
-        "problem": member.problem_label,
-        "arm": member.label,
-        "settings_hash": run.settings_hash,
-        "seed": run.seed,
-        "first_task": tasks[0],
-        "last_task": tasks[-1],
-    }
-    row |= {name: f"{values[window].mean():.6g}" for name, values in means.items()}
-    if run.test is not None:
-        ends = {"last": run.test[:, -1], "best": best(run.test, run.outcome_name)}
-        for which, values in ends.items():
-            row[f"{which}_test_{run.outcome_name}"] = f"{values[window].mean():.6g}"
-    row["seconds"] = f"{run.seconds[window].sum():.4g}"
-    for name, (taken, values) in run.measures.items():
-        inside = values[np.isin(taken, tasks)]
-        row[name] = f"{inside.mean():.6g}" if len(inside) else ""
+def joint(window: list[dict[str, Any]]) -> dict[str, Any]:
+    """Return one row for the exported rows of consecutive tasks."""
+    row = window[-1] | {"first_task": window[0]["task"]}
+    for name in window[-1]:
+        values = [one[name] for one in window if one[name] is not None]
+        if name == "seconds":
+            row[name] = f"{sum(values):.4g}"
+        elif values and isinstance(values[0], float):
+            row[name] = f"{np.mean(values):.6g}"
     return row
 
 

@@ -141,11 +141,14 @@ def test_the_table_has_a_row_a_seed_and_task_or_window(study):
     with gzip.open(Path(study).parent / "mine.csv.gz", "rt") as file:
         rows = list(csv.DictReader(file))
     assert len(rows) == (3 + 3 + 2) * 12
+    exported = freeze.export_rows(freeze.load(Path(study).parent / "runs"))
+    assert set(rows[0]) == {*exported[0], "problem_label", "arm", "first_task"}
+    assert all(str(exported[0][name]) == rows[0][name] for name in ("agent_settings", "updates"))
     assert float(rows[3]["accuracy"]) == pytest.approx(outcomes(0)[3], rel=1e-5)
     assert [row["dead_units"] for row in rows[:5]] == ["0.1", "", "", "", "0.2"]
     groups = freeze.group(freeze.load(Path(study).parent / "runs"))
     windows = freeze.rows(groups, whole=False)[:10]
-    assert [(w["first_task"], w["last_task"]) for w in windows[:3]] == [(0, 1), (2, 3), (4, 4)]
+    assert [(w["first_task"], w["task"]) for w in windows[:3]] == [(0, 1), (2, 3), (4, 4)]
     assert float(windows[0]["accuracy"]) == pytest.approx(np.mean(outcomes(0)[:2]), rel=1e-5)
 
 
