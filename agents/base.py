@@ -5,7 +5,9 @@ learner becomes an agent through `LearnerAgent`. An agent that must step its env
 `OwnsLoop` instead of `act` and `learn`. What a plugin can do beyond the minimum it says by
 having the methods of `Inspectable`, `Checkpointable` or `Rewindable`, the attribute
 `needs_boundary`, or `on_privileges(info)`: told, at least before every pass and maybe again within
-it, what the protocol discloses.
+it, what the protocol discloses. Examples that a task holds out are shown to `act` after the last
+`learn` of a pass; an agent that has then started over, since it was told of a switch, may have
+`answer(observation)`, which is asked in place of `act` and says what it would have said before.
 """
 
 from __future__ import annotations

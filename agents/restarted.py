@@ -10,17 +10,7 @@ from agents.base import Transition
 from agents.registry import Factory, signature
 
 # What an agent may have that is passed on as it is; see `agents.base`.
-POWERS = (
-    "predict",
-    "update",
-    "update_many",
-    "anticipate",
-    "act",
-    "inspect",
-    "snapshot",
-    "rewind",
-    "on_privileges",
-)
+POWERS = ("predict", "update", "update_many", "anticipate", "inspect", "on_privileges")
 
 
 class Restarting:
@@ -58,6 +48,9 @@ class Restarting:
 class Restarted:
     """An agent of which nothing is left after a switch of task; it has the powers of the agent.
 
+    One that acts is told of a switch by the last transition of a task, before it is tested on what
+    the task holds out; so the agent of that task is kept for the test, until the next one acts.
+
     Args:
         make: seed -> agent.
         seed: of the first one; every later one has a seed of its own, below 2**31.
@@ -92,21 +85,35 @@ class Restarted:
                 "agent: fresh joins no agent that steps its environments itself; one that is told "
                 "of switches (on_task_switch, needs_boundary) can start over by itself"
             )
-        self._agent = agent
+        self._agent = self._tested = agent
         # On the instance, so that what has not the power does not seem to.
         for name in POWERS:
             if hasattr(agent, name):
                 setattr(self, name, getattr(agent, name))
+        if hasattr(agent, "act"):
+            self.act, self.answer = self._act, lambda observation: self._tested.act(observation)
         if hasattr(agent, "learn"):
             self.learn, self.begin = self._learn, self._begin
+        if hasattr(agent, "snapshot"):
+            self.snapshot = lambda: self._tested.snapshot()
+        if hasattr(agent, "rewind"):
+            self.rewind = lambda snapshot: self._tested.rewind(snapshot)
         if hasattr(agent, "state_dict"):
-            self.state_dict, self.load_state_dict = self._state_dict, self._load_state_dict
+            self.state_dict = self._state_dict
+        if hasattr(agent, "load_state_dict"):
+            self.load_state_dict = self._load_state_dict
+
+    def _act(self, observation: Any) -> Any:
+        self._tested = self._agent
+        return self._agent.act(observation)
 
     def _learn(self, transition: Transition) -> None:
-        self._agent.learn(transition)
+        ended = self._agent
+        ended.learn(transition)
         self._learned = True
         if transition.info.get("task_switch"):
             self._begin({key: one for key, one in transition.info.items() if key != "target"})
+            self._tested = ended
 
     def _begin(self, info: dict[str, Any]) -> None:
         if info.get("task_switch") and self._learned:

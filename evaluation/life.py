@@ -227,12 +227,12 @@ class Life:
 
     def _acted(self, inputs: Array) -> Array:
         """Return what an agent does when shown inputs, in batches of the size that it knows."""
-        size = self.stream_env.batch_size
+        size, answer = self.stream_env.batch_size, getattr(self.agent, "answer", self.agent.act)
         if size is None:
-            return np.array([self.agent.act(one) for one in inputs]).reshape(-1)
+            return np.array([answer(one) for one in inputs]).reshape(-1)
         filled = np.concatenate([inputs, np.repeat(inputs[-1:], -len(inputs) % size, axis=0)])
         batches = filled.reshape(-1, size, *inputs.shape[1:])
-        return np.concatenate([np.asarray(self.agent.act(b)) for b in batches])[: len(inputs)]
+        return np.concatenate([np.asarray(answer(b)) for b in batches])[: len(inputs)]
 
 
 def _engine(asked: str, stream: Stream) -> str:

@@ -1,5 +1,6 @@
 """The reference of somebody else's agent: made anew at every switch, and nothing else."""
 
+import json
 from typing import Any
 
 import gymnasium as gym
@@ -10,7 +11,7 @@ from gymnasium import spaces
 import agents
 import evaluation
 from agents import registry
-from agents.base import Checkpointable, Inspectable, Learner, OwnsLoop, Transition
+from agents.base import Checkpointable, Inspectable, Learner, OwnsLoop, Rewindable, Transition
 from agents.testing import check_agent
 from continual_envs.registration import NAMESPACE
 from tests.agents.helpers import build, examples, problem, same
@@ -52,6 +53,53 @@ class Walks(Draws):
     enter = cycle = copies = None
 
 
+class Value:
+    """Learns one value, the same for all inputs; it begins at its seed's."""
+
+    def __init__(self, observations: Any, actions: Any, *, seed: int, device: str = "cpu") -> None:
+        self.value, self.device = float(seed % 7), device
+
+    def toward(self, targets: Any) -> None:
+        self.value += 0.1 * float(np.mean(targets) - self.value)
+
+    def snapshot(self) -> Any:
+        return self.value
+
+    def rewind(self, snapshot: Any) -> None:
+        self.value = snapshot
+
+
+class Level(Value):
+    """One that predicts."""
+
+    privileges = 0
+
+    def predict(self, inputs: Any) -> Any:
+        return np.full((len(inputs), 1), self.value)
+
+    def anticipate(self, inputs: Any) -> Any:
+        return self.predict(inputs)
+
+    def update(self, inputs: Any, targets: Any) -> Any:
+        said = self.predict(inputs)
+        self.toward(targets)
+        return said
+
+    def on_privileges(self, info: dict[str, Any]) -> None:
+        self.privileges += 1
+
+
+class Acting(Value):
+    """One that acts."""
+
+    def act(self, observation: Any) -> Any:
+        self.outputs = np.array([[self.value]])
+        return np.array([self.value], np.float32)
+
+    def learn(self, transition: Transition) -> None:
+        self.toward(transition.info["target"])
+
+
 def test_it_has_the_settings_and_powers_of_the_agent_and_no_others() -> None:
     name = f"fresh+{HERE}:plugin"
     assert list(registry.parameters(name)) == ["rate"]
@@ -59,6 +107,14 @@ def test_it_has_the_settings_and_powers_of_the_agent_and_no_others() -> None:
     for power in (Learner, Inspectable, Checkpointable):
         assert isinstance(made, power)
     assert made.needs_boundary and not hasattr(made, "act") and not hasattr(made, "begin")
+    level = agents.make(f"fresh+{HERE}:Level", *problem(), seed=0)
+    assert isinstance(level, Rewindable) and not hasattr(level, "answer")
+    assert level.anticipate == level._agent.anticipate and not hasattr(level, "state_dict")
+    level.on_privileges({})
+    assert level._agent.privileges == 1
+    shows = agents.make(f"fresh+{HERE}:Acting", *problem(), seed=5, device="other")
+    assert isinstance(shows, Rewindable) and shows._agent.device == "other"
+    assert shows.outputs is None and shows.act(None) == [5] and shows.outputs.tolist() == [[5]]
     acting = agents.make(f"{HERE}:Draws+fresh", *problem(), seed=0)
     assert isinstance(acting, Checkpointable)
     assert not isinstance(acting, Learner | OwnsLoop) and not hasattr(acting, "inspect")
@@ -111,6 +167,25 @@ def test_the_plasticity_of_an_agent_is_against_itself_anew(tmp_path: Any) -> Non
     assert len({(one[0], *one[2:]) for one in outcomes}) == 6  # and nothing after it
 
 
+def test_one_that_acts_is_tested_on_what_it_has_learned(tmp_path: Any) -> None:
+    """Learners are told of a switch after the test; one that acts knows of it before."""
+    lines = []
+    for agent in ("Level", "Acting"):
+        (folder,) = evaluation.run(
+            "tests.evaluation.plugins:mine/HeldValues-v0",
+            f"fresh+{HERE}:{agent}",
+            tasks=3,
+            out=tmp_path / agent,
+        )
+        text = (folder / "records.jsonl").read_text().splitlines()
+        lines.append([(r["kind"], r["task"], r["error"]) for r in map(json.loads, text)])
+    assert [line[:2] for line in lines[0]] == [line[:2] for line in lines[1]]
+    errors = np.array([[line[2] for line in mine] for mine in lines])
+    np.testing.assert_allclose(*errors, rtol=1e-5)  # an action is a float32
+    tests = [error for kind, task, error in lines[1] if kind == "test" and task > 0]
+    assert np.std(tests) > 0.01
+
+
 def test_a_drifting_environment_tells_it_at_the_reset() -> None:
     env: Any = gym.make(f"{NAMESPACE}/DriftingCartPole-v0", period=60, disclosure="identified")
     made = agents.make(f"fresh+{HERE}:Draws", env.observation_space, env.action_space, seed=0)
@@ -132,6 +207,16 @@ def test_a_drifting_environment_tells_it_at_the_reset() -> None:
             tasks.append(info["task"])
             assert made._agent.begun == [sorted(info)]
     assert len(seeds) > 3 and tasks == list(range(len(seeds)))
+    assert 2**16 < max(seeds) < 2**31
+
+
+def test_within_a_task_it_goes_on_knowing_that_it_has_learned() -> None:
+    made, again = (agents.make(f"fresh+{HERE}:Draws", *problem(), seed=0) for _ in range(2))
+    made.learn(Transition(None, 0, 0.0, None, False, False, {}))
+    again.load_state_dict(made.state_dict())
+    for one in (made, again):
+        one.begin({"task_switch": True})  # at a reset, as drifting environments tell it
+    assert made._agent.seed == again._agent.seed != 0
 
 
 def test_an_agent_that_steps_its_environments_itself_is_refused() -> None:
