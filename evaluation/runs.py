@@ -26,6 +26,7 @@ _OPTIONAL: dict[str, type] = {
     "bins_per_task": int,
     "problem_settings": dict,
     "agent_settings": dict,
+    "privileges": list,
 }
 _NOT_A_MEASURE = {
     "kind",

@@ -277,6 +277,11 @@ def _notes(own: Group, rivals: Sequence[Group]) -> tuple[str, ...]:
     others = max(g.num_tasks for g in rivals)
     if others > own.num_tasks:
         notes.append(f"others have {others} tasks, this {own.num_tasks}: not comparable")
+    for kind, measured in (("fresh", "plasticity"), ("linear", "the gap to linear")):
+        count = sum(g.reference == kind for g in rivals)
+        if count > 1 and _reference(rivals, kind) is own:
+            best = f"of {count} {kind} arms the best over the stream"
+            notes.append(f"{best}: what {measured} is measured against")
     if len({str(run.config.get("plugins")) for run in own.runs}) > 1:
         notes.append(f"the code of {own.config['agent']} changed between seeds")
     return tuple(notes)

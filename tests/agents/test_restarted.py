@@ -49,6 +49,14 @@ class Draws:
         self.learned = state["learned"]
 
 
+class Asks(Draws):
+    """One with a setting that must be given."""
+
+    def __init__(self, observations: Any, actions: Any, *, seed: int, device: str, rate: int):
+        super().__init__(observations, actions, seed=seed)
+        self.learned = rate
+
+
 class Walks(Draws):
     enter = cycle = copies = None
 
@@ -119,6 +127,13 @@ def test_it_has_the_settings_and_powers_of_the_agent_and_no_others() -> None:
     assert isinstance(acting, Checkpointable)
     assert not isinstance(acting, Learner | OwnsLoop) and not hasattr(acting, "inspect")
     assert check_agent(name) == check_agent(f"retrained+{HERE}:Draws") == []
+
+
+def test_a_setting_that_must_be_given_still_must() -> None:
+    name = f"fresh+{HERE}:Asks"
+    assert agents.make(name, *problem(), seed=0, rate=2)._agent.learned == 2
+    with pytest.raises(ValueError, match="^agent: fresh[+].*missing a required argument: 'rate'$"):
+        agents.make(name, *problem(), seed=0)
 
 
 def test_every_task_has_an_agent_of_a_seed_of_its_own() -> None:

@@ -1,5 +1,6 @@
 """The checkpoint: everything comes back, nothing is executed, nothing is half-written."""
 
+import enum
 import os
 import pickle
 from collections import OrderedDict
@@ -48,6 +49,8 @@ def test_plain_values_come_back(tmp_path: Path) -> None:
     assert same(checkpoint.load(tmp_path / "c"), state)
     checkpoint.save({"s": [np.float64(0.1), np.bool_(True), np.uint64(2**63)]}, tmp_path / "c")
     assert same(checkpoint.load(tmp_path / "c")["s"], [0.1, True, 2**63])
+    checkpoint.save({"counts": {np.int64(3): 1, (np.str_("a"), 2): 5}}, tmp_path / "c")
+    assert checkpoint.load(tmp_path / "c") == {"counts": {3: 1, ("a", 2): 5}}
     checkpoint.save({"shape": torch.Size([2, 3])}, tmp_path / "c")
     assert checkpoint.load(tmp_path / "c") == {"shape": (2, 3)}
 
@@ -82,11 +85,18 @@ def test_optimizers_and_tensors_come_back(tmp_path: Path) -> None:
 def test_what_could_not_be_read_again_is_not_written(tmp_path: Path) -> None:
     path = tmp_path / "c"
     checkpoint.save({"a": 1}, path)
-    named = Named(1, 2)
-    for bad in (object(), np.random.default_rng(0), {1, 2}, lambda: 0, torch.nn.ReLU(), named):
-        with pytest.raises(TypeError, match="cannot be saved"):
+    bads = [object(), np.random.default_rng(0), {1, 2}, lambda: 0, torch.nn.ReLU(), Named(1, 2)]
+    bads += [Level.LOW, {Level.LOW: 1}, {object(): 1}, np.datetime64("2020-01-01")]
+    bads += [np.array([None]), np.array(["word"]), np.array([1], ">i4"), np.longdouble(1)]
+    bads += [np.ma.array([1], mask=[1])]
+    for bad in bads:
+        with pytest.raises(TypeError, match=r"^state: \S+( of \S+)? cannot be saved; use [^\n]+$"):
             checkpoint.save({"deep": [{"inside": bad}]}, path)
     assert checkpoint.load(path) == {"a": 1}
+
+
+class Level(enum.IntEnum):
+    LOW = 0
 
 
 class Named(NamedTuple):

@@ -225,6 +225,10 @@ def test_a_done_run_whose_records_are_cut_at_a_line(tmp_path):
             '{"problem": "p", "agent": "a", "seed": 0, "outcome": "error", "bins_per_task": "5"}',
             "bins_per_task: '5'; needs a value of type int",
         ),
+        (
+            '{"problem": "p", "agent": "a", "seed": 0, "outcome": "error", "privileges": 3}',
+            "privileges: 3; needs a value of type list",
+        ),
     ],
 )
 def test_a_corrupt_config_is_named(tmp_path, text, expected):

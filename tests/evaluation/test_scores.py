@@ -204,6 +204,8 @@ def test_the_best_fresh_is_the_reference_and_is_named(tmp_path):
     write_run(tmp_path, stream(0.5, 0.35))
     own = by_label(tmp_path)["backprop"]
     assert own.fresh == "fresh step_size=0.01"
+    named = {s.label for s in score(load(tmp_path)) if any("2 fresh arms" in n for n in s.notes)}
+    assert named == {own.fresh}
     assert own.plasticity.estimate == pytest.approx(0.25 / 0.5)
 
 
