@@ -117,8 +117,8 @@ def check(configs: Sequence[RunConfig], out: str | Path, jobs: int) -> list[Cell
 
     Builds each distinct problem and agent once and reads the folders that exist; writes nothing.
     """
+    from evaluation.folder import ended
     from evaluation.loop import build
-    from evaluation.records import ended
     from evaluation.resume import resumable
 
     checks.integer("jobs", jobs, 1)

@@ -156,7 +156,7 @@ def _run(share: list[int], cells: Sequence[Cell], update: Callable[[int, float],
 
 def _tell_what_ended(cells: Sequence[Cell], monitor: Monitor) -> None:
     """Tell of runs that ended before, so that a projection does not wait for their turn."""
-    from evaluation.records import ended
+    from evaluation.folder import ended
 
     for index, (config, folder) in enumerate(cells):
         with contextlib.suppress(ValueError):  # said when its turn comes

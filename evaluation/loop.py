@@ -14,9 +14,10 @@ from evaluation import checkpoint
 from evaluation.config import RunConfig, is_control
 from evaluation.control import ControlLife
 from evaluation.description import continued, describe, gpu
+from evaluation.folder import read_json, write_json, write_result
 from evaluation.hold import held
 from evaluation.life import Life
-from evaluation.records import Recorder, bins_of, read_json, write_json, write_result
+from evaluation.records import Recorder, bins_of
 from evaluation.resume import DONE, engine_of, resumable
 
 STEPS = 256  # steps between looks at the clock; the faster engines soon take more at a time

@@ -16,7 +16,8 @@ from evaluation.api import check_writable
 from evaluation.config import problem_parameters
 from evaluation.description import describe
 from evaluation.episodes import EpisodeRecorder, Watch, bins_of_steps, check_episode
-from evaluation.records import Recorder, bins_of, write_json, write_result
+from evaluation.folder import write_json, write_result
+from evaluation.records import Recorder, bins_of
 from evaluation.settings import expand, is_plain
 
 

@@ -1,4 +1,4 @@
-"""A run folder's files: config.json, then one line a bin in records.jsonl, result.json last.
+"""A run folder's records.jsonl: one line a bin, and lines of what else was looked at.
 
 A line is of a kind: "online" for the examples of a bin as they came, "test" and "validation" for
 held-out examples looked at after a pass over a task's data, "measure" for the network. A bin in
@@ -265,47 +265,3 @@ def _means(parts: list[Array], ends: list[int]) -> tuple[list[float], list[Array
 
 def _finite(value: Any) -> Any:
     return None if isinstance(value, float) and not math.isfinite(value) else value
-
-
-def write_json(path: Path, content: dict[str, Any]) -> None:
-    """Write a small JSON file beside `path` and rename it into place."""
-    beside = path.with_name(path.name + ".new")
-    beside.write_text(json.dumps(content, indent=1) + "\n")
-    os.replace(beside, path)
-
-
-def read_json(path: Path) -> dict[str, Any]:
-    """Return the content of a JSON file of a run folder.
-
-    Raises:
-        ValueError: it is damaged; one line names it.
-    """
-    try:
-        content = json.loads(path.read_bytes())
-        if isinstance(content, dict):
-            return content
-        cause = "not an object"
-    except ValueError as error:
-        cause = str(error)
-    raise ValueError(f"{path}: damaged ({cause}); remove the run folder to start over")
-
-
-def write_result(folder: Path, tasks: int, seconds: float) -> None:
-    """Mark the run of a folder as done, after all else is written."""
-    result = {"tasks": tasks, "seconds": round(seconds, 3), "finished": True}
-    write_json(folder / "result.json", result)
-
-
-def ended(folder: Path) -> int:
-    """Return how many tasks the run of a folder had when it ended, 0 if it has not.
-
-    Raises:
-        ValueError: its result is damaged; one line names it.
-    """
-    result = folder / "result.json"
-    if not result.exists():
-        return 0
-    tasks = read_json(result).get("tasks")
-    if not isinstance(tasks, int):
-        raise ValueError(f"{result}: damaged (no tasks); remove the run folder to start over")
-    return tasks

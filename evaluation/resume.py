@@ -9,7 +9,7 @@ from typing import Any
 from agents import registry
 from evaluation import checkpoint
 from evaluation.config import RunConfig
-from evaluation.records import ended, read_json
+from evaluation.folder import ended, read_json
 
 DONE: dict[str, Any] = {"done": True}
 

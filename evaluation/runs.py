@@ -13,6 +13,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from evaluation.folder import read_json
+
 Array = NDArray[np.float64]
 
 OUTCOMES = ("accuracy", "error", "return")
@@ -257,18 +259,8 @@ def _check_order(before: list[float] | None, row: list[float], last_bin: int, wh
         raise ValueError(f"{where}: task {task} bin {position} cannot follow {previous}")
 
 
-def _read_object(path: Path) -> dict[str, Any]:
-    try:
-        content = json.loads(path.read_bytes())
-    except ValueError as error:
-        raise ValueError(f"{path}: is not JSON ({error})") from None
-    if not isinstance(content, dict):
-        raise ValueError(f"{path}: is not a JSON object")
-    return content
-
-
 def _read_config(path: Path) -> dict[str, Any]:
-    config = _read_object(path)
+    config = read_json(path)
     for name, kind in (_REQUIRED | _OPTIONAL).items():
         if type(config.get(name)) is not kind and (name in config or name in _REQUIRED):
             given = repr(config[name]) if name in config else "missing"
@@ -285,7 +277,7 @@ def _read_config(path: Path) -> dict[str, Any]:
 def _tasks_said(folder: Path) -> int:
     """Return the tasks that the folder says its run has, which a third party need not."""
     try:
-        said = _read_object(folder / "result.json").get("tasks")
+        said = read_json(folder / "result.json").get("tasks")
     except FileNotFoundError:
         return 0
     return said if type(said) is int else 0

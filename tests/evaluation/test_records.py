@@ -10,7 +10,8 @@ import pytest
 import torch
 from torch.nn import functional as F
 
-from evaluation.records import Recorder, bin_edges, losses, write_json
+from evaluation.folder import write_json
+from evaluation.records import Recorder, bin_edges, losses
 
 
 @pytest.mark.parametrize(
