@@ -121,6 +121,10 @@ class Network:
         if not self.layers:
             raise ValueError(f"agent: {method} needs hidden layers, of which the network has none")
 
+    def norms(self) -> set[str]:
+        """Return the names of all scales and offsets of normalisations."""
+        return {name for layer in self.layers for one in layer.incoming for name in one.norm or ()}
+
     def incoming(self, layer: HiddenLayer) -> list[Tensor]:
         """Return the incoming weights of a layer's units, views (*lead, units, ...), one a map."""
         return [self.params[one.weight] for one in layer.incoming]

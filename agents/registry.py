@@ -39,6 +39,7 @@ BASES = (*LEARNERS, *ALGORITHMS)
 METHODS = {
     "fresh": "agents.methods.fresh:Fresh",
     "l2": "agents.methods.l2:L2",
+    "l2-init": "agents.methods.l2_init:L2Init",
     "shrink-perturb": "agents.methods.shrink_perturb:ShrinkPerturb",
     "dropout": "agents.methods.dropout:Dropout",
     "layer-norm": "agents.methods.layer_norm:LayerNorm",

@@ -31,6 +31,7 @@ KUMAR: dict[str, dict[str, Any]] = {
     "adam": {"step_size": 1e-4},
     "layer-norm": {"step_size": 1e-3},
     "l2": {"step_size": 1e-3, "weight_decay": 1e-3},
+    "l2-init": {"step_size": 1e-3, "weight_decay": 1e-3},
     "continual-backprop": {"step_size": 1e-3, "replacement_rate": 1e-4, "maturity": 100},
     "redo": {"period": 120, "tau": 0.0},
 }

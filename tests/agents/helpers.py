@@ -31,6 +31,7 @@ AGENTS = (
 # Settings under which a method does something within a few updates.
 HOT: dict[str, dict[str, Any]] = {
     "l2": {"weight_decay": 0.01},
+    "l2-init": {"weight_decay": 0.1},
     "shrink-perturb": {"weight_decay": 0.01, "noise_std": 0.01},
     "dropout": {"dropout_rate": 0.3},
     "continual-backprop": {

@@ -46,9 +46,10 @@ SMALL: dict[str, dict[str, Any]] = {
     "sb3/td3": OFF,
     "sb3/ddpg": OFF,
 }
-METHODS = "l2+continual-backprop+shrink-perturb+redo"
+METHODS = "l2+l2-init+continual-backprop+shrink-perturb+redo"
 HOT: dict[str, Any] = {
     "l2.weight_decay": 1e-3,
+    "l2-init.weight_decay": 1e-3,
     "continual-backprop.replacement_rate": 0.01,
     "continual-backprop.maturity": 5,
     "shrink-perturb.weight_decay": 1e-3,
@@ -58,6 +59,7 @@ HOT: dict[str, Any] = {
 }
 NULL: dict[str, Any] = {
     "l2.weight_decay": 0.0,
+    "l2-init.weight_decay": 0.0,
     "continual-backprop.replacement_rate": 0.0,
     "shrink-perturb.weight_decay": 0.0,
     "shrink-perturb.noise_std": 0.0,

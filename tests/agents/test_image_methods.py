@@ -14,6 +14,7 @@ from agents.methods.equal_betas import EqualBetas
 from agents.methods.fresh import Fresh
 from agents.methods.head_reset import HeadReset
 from agents.methods.l2 import L2
+from agents.methods.l2_init import L2Init
 from agents.methods.layer_norm import LayerNorm
 from agents.methods.redo import ReDo
 from agents.methods.shrink_perturb import ShrinkPerturb
@@ -37,6 +38,7 @@ pytestmark = pytest.mark.usefixtures("narrow")
 HOT = {"replacement_rate": 0.1, "maturity": 2, "profile": "code"}
 NULLS = {
     "l2": lambda: [L2(weight_decay=0)],
+    "l2-init": lambda: [L2Init(weight_decay=0)],
     "shrink-perturb": lambda: [ShrinkPerturb(weight_decay=0, noise_std=0)],
     "dropout": lambda: [Dropout(dropout_rate=0)],
     "continual-backprop": lambda: [ContinualBackprop(replacement_rate=0)],
@@ -250,7 +252,8 @@ def through_a_file(state):
 COMPOSITIONS = {
     "continual-backprop": lambda: [ContinualBackprop(**HOT)],
     "all": lambda: [
-        L2(weight_decay=0.01), ContinualBackprop(**HOT), ShrinkPerturb(noise_std=0.01), HeadReset(),
+        L2(weight_decay=0.01), L2Init(weight_decay=0.01), ContinualBackprop(**HOT),
+        ShrinkPerturb(noise_std=0.01), HeadReset(),
     ],
     "redo": lambda: [ReDo(period=2, tau=0.3)],
     "normed": lambda: [LayerNorm(), Dropout(dropout_rate=0.2), Fresh()],

@@ -16,6 +16,7 @@ from tests.agents.helpers import AGENTS, build, examples, problem, train, values
 BASES = {"sgd": {}, "momentum": {"momentum": 0.9}, "adam": {"optimizer": "adam"}}
 NULLS = [
     ("l2", {"weight_decay": 0.0}),
+    ("l2-init", {"weight_decay": 0.0}),
     ("shrink-perturb", {"weight_decay": 0.0, "noise_std": 0.0}),
     ("dropout", {"dropout_rate": 0.0}),
     ("fresh", {}),  # nothing happens without a switch
@@ -73,6 +74,7 @@ def test_null_setting_leaves_its_own_generators_where_they_were(name, settings):
     ("name", "settings"),
     [
         ("l2", {"weight_decay": 1e-3}),
+        ("l2-init", {"weight_decay": 1e-3}),
         ("shrink-perturb", {"weight_decay": 0.0, "noise_std": 1e-3}),
         ("shrink-perturb", {"weight_decay": 1e-3, "noise_std": 0.0}),
         ("dropout", {"dropout_rate": 0.1}),

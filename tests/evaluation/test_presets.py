@@ -85,6 +85,7 @@ ON_IMAGES: tuple[tuple[str, str, int, dict[str, Any]], ...] = (
     ("KumarContinualImageNet-v0", "backprop", 500, KUMAR | {"step_size": 1e-4}),
     ("KumarContinualImageNet-v0", "layer-norm", 500, KUMAR | {"step_size": 1e-3}),
     ("KumarContinualImageNet-v0", "l2", 500, KUMAR | {"step_size": 1e-3, "weight_decay": 1e-3}),
+    ("KumarContinualImageNet-v0", "l2-init", 500, {"step_size": 1e-3, "weight_decay": 1e-3}),
     ("KumarContinualImageNet-v0", "redo", 500, KUMAR | {"period": 120, "tau": 0.0}),
     ("KumarContinualImageNet-v0", "continual-backprop", 500, {"replacement_rate": 1e-4}),
     ("KumarContinualImageNet-v0", "continual-backprop", 500, {"step_size": 1e-3, "maturity": 100}),
