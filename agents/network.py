@@ -125,6 +125,11 @@ class Network:
         """Return the names of all scales and offsets of normalisations."""
         return {name for layer in self.layers for one in layer.incoming for name in one.norm or ()}
 
+    def maps(self) -> list[tuple[str, str]]:
+        """Return the names of weight and bias of every linear map and convolution, heads last."""
+        hidden = [(one.weight, one.bias) for layer in self.layers for one in layer.incoming]
+        return hidden + [(head.weight, head.bias) for head in self.heads]
+
     def incoming(self, layer: HiddenLayer) -> list[Tensor]:
         """Return the incoming weights of a layer's units, views (*lead, units, ...), one a map."""
         return [self.params[one.weight] for one in layer.incoming]

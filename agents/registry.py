@@ -40,6 +40,8 @@ METHODS = {
     "fresh": "agents.methods.fresh:Fresh",
     "l2": "agents.methods.l2:L2",
     "l2-init": "agents.methods.l2_init:L2Init",
+    "weight-clipping": "agents.methods.weight_clipping:WeightClipping",
+    "upgd": "agents.methods.upgd:UPGD",
     "shrink-perturb": "agents.methods.shrink_perturb:ShrinkPerturb",
     "dropout": "agents.methods.dropout:Dropout",
     "layer-norm": "agents.methods.layer_norm:LayerNorm",
@@ -47,6 +49,7 @@ METHODS = {
     "continual-backprop": "agents.methods.continual_backprop:ContinualBackprop",
     "head-reset": "agents.methods.head_reset:HeadReset",
     "redo": "agents.methods.redo:ReDo",
+    "regrama": "agents.methods.regrama:ReGraMa",
     "equal-betas": "agents.methods.equal_betas:EqualBetas",
 }
 # By which a method does something; `agents.methods` says what they are.

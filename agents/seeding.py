@@ -23,6 +23,8 @@ class Purpose(IntEnum):
     HOST = 4
     RESTART = 5
     REDO = 6
+    UPGD = 7
+    REGRAMA = 8
 
 
 def _words(seed: int, *path: int) -> np.uint64:

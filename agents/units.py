@@ -104,6 +104,18 @@ def reset_units(
         write(consumer.weight, 0.0, consumer.spread)
 
 
+def recycle(
+    network: Network, layer: HiddenLayer, mask: Tensor, keys: Tensor, counters: tuple[int, ...]
+) -> None:
+    """Reset the units of a mask, bool (*lead, units), with weights drawn as `draw_units` does."""
+    places = int(mask.sum(-1).max())
+    if not places:
+        return
+    index = mask.sort(dim=-1, descending=True, stable=True).indices[..., :places]
+    fresh = draw_units(network, layer, keys, counters, places)
+    reset_units(network, layer, index, mask.gather(-1, index), fresh)
+
+
 def _write_units(tensor: Tensor, index: Tensor, active: Tensor, value: Tensor | float) -> None:
     """Write `value` to the active units of `tensor`, (*lead, units, ...)."""
     axis = index.ndim - 1

@@ -9,8 +9,8 @@ from torch import Tensor
 from agents import seeding
 from agents.batch import Batch
 from agents.methods.utility import mean_over_examples
-from agents.network import HiddenLayer, Network
-from agents.units import draw_units, reset_units
+from agents.network import Network
+from agents.units import recycle
 from continual_envs import checks
 
 SMALL = 1e-9  # added to a layer's mean, as published: a layer that is silent is dormant throughout
@@ -63,7 +63,7 @@ class ReDo:
         # Every layer is judged before any is changed: the features are of before.
         masks = [dormant(features, self.tau, len(self._network.lead)) for _, features in layers]
         for depth, ((layer, _), mask) in enumerate(zip(layers, masks, strict=True)):
-            self._recycle(layer, mask, depth)
+            recycle(self._network, layer, mask, self._keys, (self._updates, depth))
 
     def state_dict(self) -> dict[str, Any]:
         """Return the number of updates so far."""
@@ -72,15 +72,6 @@ class ReDo:
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Continue from `state`."""
         self._updates = int(state["updates"])
-
-    def _recycle(self, layer: HiddenLayer, mask: Tensor, depth: int) -> None:
-        places = int(mask.sum(-1).max())
-        if not places:
-            return
-        index = mask.sort(dim=-1, descending=True, stable=True).indices[..., :places]
-        counters = (self._updates, depth)
-        fresh = draw_units(self._network, layer, self._keys, counters, places)
-        reset_units(self._network, layer, index, mask.gather(-1, index), fresh)
 
 
 def dormant(features: Tensor, tau: float, axis: int) -> Tensor:

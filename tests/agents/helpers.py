@@ -32,6 +32,8 @@ AGENTS = (
 HOT: dict[str, dict[str, Any]] = {
     "l2": {"weight_decay": 0.01},
     "l2-init": {"weight_decay": 0.1},
+    "weight-clipping": {"kappa": 0.9},
+    "upgd": {"noise_std": 0.1, "utility_decay": 0.9, "weight_decay": 0.1},
     "shrink-perturb": {"weight_decay": 0.01, "noise_std": 0.01},
     "dropout": {"dropout_rate": 0.3},
     "continual-backprop": {
@@ -41,6 +43,7 @@ HOT: dict[str, dict[str, Any]] = {
         "profile": "code",
     },
     "redo": {"period": 5, "tau": 0.5},
+    "regrama": {"period": 5, "tau": 0.5},
 }
 
 

@@ -46,24 +46,33 @@ SMALL: dict[str, dict[str, Any]] = {
     "sb3/td3": OFF,
     "sb3/ddpg": OFF,
 }
-METHODS = "l2+l2-init+continual-backprop+shrink-perturb+redo"
+METHODS = "l2+l2-init+weight-clipping+upgd+continual-backprop+shrink-perturb+redo+regrama"
 HOT: dict[str, Any] = {
     "l2.weight_decay": 1e-3,
     "l2-init.weight_decay": 1e-3,
+    "upgd.weight_decay": 1e-3,
+    "upgd.noise_std": 1e-3,
     "continual-backprop.replacement_rate": 0.01,
     "continual-backprop.maturity": 5,
     "shrink-perturb.weight_decay": 1e-3,
     "shrink-perturb.noise_std": 1e-4,
     "redo.period": 7,
     "redo.tau": 0.2,
+    "regrama.period": 5,
+    "regrama.tau": 0.2,
 }
 NULL: dict[str, Any] = {
     "l2.weight_decay": 0.0,
     "l2-init.weight_decay": 0.0,
+    "weight-clipping.kappa": None,
+    "upgd.weight_decay": 0.0,
+    "upgd.noise_std": 0.0,
+    "upgd.protect": False,
     "continual-backprop.replacement_rate": 0.0,
     "shrink-perturb.weight_decay": 0.0,
     "shrink-perturb.noise_std": 0.0,
     "redo.period": 0,
+    "regrama.period": 0,
 }
 
 

@@ -11,9 +11,13 @@ from agents.methods.equal_betas import EqualBetas
 from agents.methods.fresh import Fresh
 from agents.methods.head_reset import HeadReset
 from agents.methods.l2 import L2
+from agents.methods.l2_init import L2Init
 from agents.methods.layer_norm import LayerNorm
 from agents.methods.online_norm import OnlineNorm
 from agents.methods.redo import ReDo
+from agents.methods.regrama import ReGraMa
+from agents.methods.upgd import UPGD
+from agents.methods.weight_clipping import WeightClipping
 from tests.agents import helpers, pictures
 from tests.agents.helpers import float64, values
 from tests.agents.pictures import narrow
@@ -27,6 +31,10 @@ METHODS = {
     "online-norm": (lambda: [OnlineNorm(), ContinualBackprop(**HOT)], {}),
     "continual-backprop": (lambda: [ContinualBackprop(**HOT)], {"optimizer": "adam"}),
     "redo": (lambda: [ReDo(period=2, tau=0.3)], {"momentum": 0.9}),
+    "l2-init": (
+        lambda: [ReGraMa(period=2, tau=0.3), UPGD(noise_std=0), L2Init(), WeightClipping()],
+        {"momentum": 0.9},
+    ),
     "switches": (lambda: [HeadReset(), Fresh()], {"momentum": 0.9}),
 }
 # What the convolutional networks refuse, or ResNet-18 alone.

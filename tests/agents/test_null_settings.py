@@ -17,8 +17,12 @@ BASES = {"sgd": {}, "momentum": {"momentum": 0.9}, "adam": {"optimizer": "adam"}
 NULLS = [
     ("l2", {"weight_decay": 0.0}),
     ("l2-init", {"weight_decay": 0.0}),
+    ("weight-clipping", {"kappa": None}),
+    ("upgd", {"weight_decay": 0.0, "noise_std": 0.0, "protect": False}),
     ("shrink-perturb", {"weight_decay": 0.0, "noise_std": 0.0}),
     ("dropout", {"dropout_rate": 0.0}),
+    ("redo", {"period": 0}),
+    ("regrama", {"period": 0}),
     ("fresh", {}),  # nothing happens without a switch
     *(
         ("continual-backprop", {"utility": utility, "profile": profile, "replacement_rate": 0})
@@ -75,6 +79,10 @@ def test_null_setting_leaves_its_own_generators_where_they_were(name, settings):
     [
         ("l2", {"weight_decay": 1e-3}),
         ("l2-init", {"weight_decay": 1e-3}),
+        ("weight-clipping", {"kappa": 2.0}),
+        ("upgd", {"weight_decay": 0.0, "noise_std": 1e-3, "protect": False}),
+        ("upgd", {"weight_decay": 1e-3, "noise_std": 0.0, "protect": False}),
+        ("upgd", {"weight_decay": 0.0, "noise_std": 0.0, "protect": True}),
         ("shrink-perturb", {"weight_decay": 0.0, "noise_std": 1e-3}),
         ("shrink-perturb", {"weight_decay": 1e-3, "noise_std": 0.0}),
         ("dropout", {"dropout_rate": 0.1}),

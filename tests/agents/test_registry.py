@@ -27,8 +27,18 @@ def refused(call, *args, **kwargs) -> str:
 def test_names_are_bases_methods_and_what_is_installed():
     ours = ["backprop", "adam", "linear"]
     ours += [f"sb3/{name}" for name in ("ppo", "a2c", "dqn", "sac", "td3", "ddpg")]
-    ours += ["fresh", "l2", "l2-init", "shrink-perturb", "dropout", "layer-norm", "online-norm"]
-    ours += ["continual-backprop", "head-reset", "redo", "equal-betas"]
+    ours += [
+        "fresh",
+        "l2",
+        "l2-init",
+        "weight-clipping",
+        "upgd",
+        "shrink-perturb",
+        "dropout",
+        "layer-norm",
+        "online-norm",
+    ]
+    ours += ["continual-backprop", "head-reset", "redo", "regrama", "equal-betas"]
     assert agents.names()[: len(ours)] == ours
     assert set(registry.REFERENCES) <= set(ours)
 
