@@ -254,8 +254,6 @@ def _means(parts: list[Array], ends: list[int]) -> tuple[list[float], list[Array
     """
     if not parts:
         return [math.nan] * len(ends), []
-    if not parts:
-        return [math.nan] * len(ends), []
     joined = parts[0] if len(parts) == 1 else np.concatenate(parts)
     starts = [0, *ends[:-1]]
     sums = np.add.reduceat(joined[: ends[-1]], starts, dtype=np.float64).tolist()

@@ -8,7 +8,7 @@ import torch
 from scipy import stats
 
 from agents import seeding
-from agents.methods.continual_backprop import ContinualBackprop, quota
+from agents.methods.continual_backprop import FRESH, ContinualBackprop, quota
 from agents.network import Network
 from agents.networks.mlp import MLP
 from agents.networks.parts import init_bound
@@ -325,3 +325,9 @@ def test_bad_values_are_refused_in_one_line(settings, message):
     with pytest.raises(ValueError) as error:
         ContinualBackprop(**settings)
     assert str(error.value).startswith(message) and "\n" not in str(error.value)
+
+
+def test_what_units_are_ranked_by_at_random_are_not_their_new_weights():
+    _, _, method = attached(utility="random")
+    drawn = seeding.uniform(method._keys, (FRESH, 0, method._updates), (6,))
+    assert not torch.equal(method._ranked(method._units[0], 0), drawn)

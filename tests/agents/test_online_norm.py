@@ -150,3 +150,9 @@ def test_what_it_cannot_be_put_into_is_refused(agent, settings, said):
     images = spaces.Box(0, 1, (2, 32, 32, 3), np.float32)
     with pytest.raises(ValueError, match=said):
         make(agent, images, spaces.MultiDiscrete([2, 2]), seed=0, **settings)
+
+
+def test_each_decay_reaches_its_place():
+    spec = NetworkSpec(3, 2, (4,), "relu")
+    made = Method(forward_decay=0.9, backward_decay=0.8).build(spec)
+    assert made.online_norm == (0.9, 0.8)

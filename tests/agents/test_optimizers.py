@@ -114,3 +114,14 @@ def test_bad_values_are_refused_in_one_line(changes, message):
     with pytest.raises(ValueError) as error:
         build(parameters=parameters(), **(settings | changes))
     assert str(error.value).startswith(message) and "\n" not in str(error.value)
+
+
+def test_elementwise_adam_takes_epsilon_and_a_step_size_that_changes():
+    mine, theirs = parameters(), parameters()
+    for kind, leaves in ((ElementwiseAdam, mine), (torch.optim.Adam, theirs)):
+        optimizer = kind(leaves, lr=0.01, eps=1e-3)
+        take(optimizer, leaves, 20)
+        optimizer.param_groups[0]["lr"] = 0.002
+        take(optimizer, leaves, 20)
+    for first, second in zip(mine, theirs, strict=True):
+        torch.testing.assert_close(first, second, rtol=0, atol=1e-12)

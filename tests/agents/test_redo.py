@@ -6,7 +6,7 @@ import torch
 
 from agents.methods.redo import ReDo, dormant
 from agents.networks.parts import init_bound
-from tests.agents.helpers import bare, batch_of, examples, float64, forward, train, values
+from tests.agents.helpers import INPUTS, bare, batch_of, examples, float64, forward, train, values
 
 
 def kill(network, layer, units):
@@ -20,7 +20,7 @@ def test_scores_are_relative_to_the_layers_mean_and_do_not_depend_on_its_scale()
     size = features.abs().mean(0)
     assert dormant(features, 0.3, 0).tolist() == (size / size.mean() <= 0.3).tolist()
     assert dormant(features, 0.3, 0).tolist() == [False, True, False, True]
-    for scale in (1e-6, 1e6):
+    for scale in (1e-7, 1e6):
         assert torch.equal(dormant(scale * features, 0.3, 0), dormant(features, 0.3, 0))
     assert dormant(features, 0.0, 0).tolist() == [False, True, False, False]
     assert dormant(torch.zeros(3, 4), 0.0, 0).all(), "a silent layer"
@@ -128,3 +128,13 @@ def test_a_restored_learner_goes_on_alike():
 def test_bad_settings_are_refused(settings, complaint):
     with pytest.raises(ValueError, match=complaint):
         ReDo(**settings)
+
+
+def test_layers_have_draws_of_their_own():
+    _, network = bare(hidden=(INPUTS, INPUTS))
+    method = ReDo(period=1, tau=0.0)
+    method.attach(network)
+    with torch.no_grad():
+        method.after_step(batch_of([torch.zeros(4, INPUTS, dtype=torch.float64)] * 2))
+    first, second = (network.incoming(layer)[0].detach() for layer in network.layers)
+    assert first.any() and second.any() and not torch.equal(first, second)

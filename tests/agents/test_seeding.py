@@ -112,3 +112,7 @@ def test_keys_and_generators_are_pure_functions_of_seed_and_path():
     assert torch.equal(key(5, 1), key(5, 1)) and key(5, 1).dtype == torch.int64
     first, second = (seeding.generator(5, Purpose.DROPOUT) for _ in range(2))
     assert torch.equal(torch.rand(4, generator=first), torch.rand(4, generator=second))
+
+
+def test_purposes_keep_their_numbers_and_share_none():
+    assert [int(one) for one in Purpose.__members__.values()] == list(range(9))

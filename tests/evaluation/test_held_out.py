@@ -17,6 +17,8 @@ from evaluation.runs import load
 from evaluation.scores import score
 from tests.evaluation.folders import write_run
 from tests.evaluation.helpers import by_step, cell, live, read, records
+from tests.evaluation.test_runs import one, refusal, rewrite
+from tests.evaluation.test_scores import by_label
 from tests.problems import SMALL
 
 PLUGINS = "tests.evaluation.plugins"
@@ -349,3 +351,53 @@ def test_a_checkpoint_of_an_older_version_is_refused_in_one_line(tmp_path: Path)
 
 def same(one: dict[str, Any], other: dict[str, Any]) -> bool:
     return one.keys() == other.keys() and all(one[k].equal(other[k]) for k in one)
+
+
+def test_a_pass_that_diverged_does_not_hide_the_best(tmp_path):
+    folder = write_run(tmp_path, [0.1, 0.3], bins=3, bins_per_task=3)
+    write_tests(folder, [[0.2, None, 0.7], [0.5, 0.6, None]], "best test")
+    np.testing.assert_array_equal(one(folder).outcome, [0.7, 0.6])
+
+
+def test_what_is_scored_on_tests_has_no_task_without_one(tmp_path):
+    folder = write_run(tmp_path, [0.5, 0.6], bins=3, scored="last test", finished=False)
+    assert len(one(folder).tasks) == 0
+
+
+def test_a_pass_without_a_test_is_nan(tmp_path):
+    folder = write_run(tmp_path, [0.5, 0.6], bins=3)
+    write_tests(folder, [[0.2, 0.4, 0.7], [0.5, 0.6, 0.4]], "last test")
+    rewrite(
+        folder,
+        lambda lines: [x for x in lines if (x["kind"], x["task"], x["bin"]) != ("test", 1, 1)],
+    )
+    np.testing.assert_array_equal(one(folder).test, [[0.2, 0.4, 0.7], [0.5, np.nan, 0.4]])
+
+
+def test_a_task_tested_twice(tmp_path):
+    folder = write_run(tmp_path, [0.5], bins=3)
+    write_tests(folder, [[0.2, 0.4, 0.7]], "last test")
+    rewrite(folder, lambda lines: [*lines, lines[-1]])
+    assert refusal(folder).endswith("line 7: task 0 is already tested above")
+
+
+def test_passes_to_fresh_are_of_the_tasks_that_both_have(tmp_path):
+    for agent, rows in (
+        ("backprop", [[0.5, 0.8]] * 10 + [[0.8, 0.8]] * 10),
+        ("fresh", [[0.8] * 2] * 10),
+    ):
+        more: dict[str, Any] = {"reference": agent} if agent == "fresh" else {}
+        folder = write_run(
+            tmp_path, [0.5] * len(rows), agent=agent, bins=2, bins_per_task=2, **more
+        )
+        write_tests(folder, rows, "last test")
+    assert by_label(tmp_path)["backprop"].passes_to_fresh.estimate == 2
+
+
+def test_passes_to_fresh_are_not_of_errors(tmp_path):
+    for agent in ("backprop", "fresh"):
+        more: dict[str, Any] = {"reference": agent} if agent == "fresh" else {}
+        folder = write_run(tmp_path, [0.5] * 10, agent=agent, bins=2, outcome="error", **more)
+        write_tests(folder, [[0.8, 0.2]] * 10, "last test")
+    own = by_label(tmp_path)["backprop"].passes_to_fresh
+    assert (own.estimate, own.note) == (None, "only where higher is better")

@@ -215,3 +215,20 @@ def test_measure_survives_a_diverged_network():
     result = measure(Network(features=[np.full((3, 2), np.nan)], gradients=[np.array([np.nan])]))
     assert np.isnan([result["dead_units"], result["srank_99"], result["gradient_norm"]]).all()
     assert result["mean_abs_weight"] == 1
+
+
+def test_a_negative_unit_is_not_dead():
+    assert dead_units(np.full((3, 2), -1.0)) == 0  # of tanh, or of a leaky ReLU
+
+
+def test_measure_passes_on_what_is_rare():
+    shown = Network(features=[np.ones((3, 4))])
+    shown.active = [np.array([0.0, 0.009, 0.01, 1.0])]
+    assert measure(shown)["rarely_active_units"] == 0.5
+    assert measure(shown, rare_at_most=True)["rarely_active_units"] == 0.75
+
+
+def test_spectra_are_of_float64():
+    features = np.random.default_rng(0).normal(size=(30, 8)).astype(np.float32)
+    exact = np.linalg.svd(features.astype(np.float64), compute_uv=False)
+    np.testing.assert_allclose(singular_values(features), exact, rtol=1e-12)

@@ -118,6 +118,25 @@ def test_tasks_that_grow_are_projected_by_their_examples() -> None:
     assert progress._amount(growing, 3, 4) == 300
 
 
-@pytest.mark.parametrize("seconds, words", [(7.2, "7 s"), (200, "3 min 20 s"), (7500, "2 h 5 min")])
+@pytest.mark.parametrize(
+    "seconds, words", [(7.2, "7 s"), (200, "3 min 20 s"), (3600, "1 h 0 min"), (7500, "2 h 5 min")]
+)
 def test_durations(seconds: float, words: str) -> None:
     assert progress._duration(seconds) == words
+
+
+def test_to_be_told_the_same_again_is_no_work(monkeypatch, capsys):
+    clock = _Clock()
+    monkeypatch.setattr(progress, "time", clock)
+    with Bars([cell(tasks=10)], Console(stderr=True)) as bars:
+        for tasks in (0, 1, 1, 1):
+            bars.update(0, tasks)
+            clock.now += 3
+        assert capsys.readouterr().err == ""
+        bars.update(0, 2)
+    assert capsys.readouterr().err == "projected: about 1 min 12 s more for 1 run\n"
+
+
+def test_a_bar_is_of_all_seeds_of_an_arm():
+    bars = Bars([cell(tasks=10, seeds=[seed]) for seed in (0, 1, 2)], Console(stderr=True))
+    assert [bar.total for bar in bars._progress.tasks] == [30]

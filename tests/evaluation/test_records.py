@@ -226,3 +226,50 @@ def test_json_files_are_replaced_whole(tmp_path: Path) -> None:
         write_json(path, {"a": object()})
     assert json.loads(path.read_text()) == {"a": 1}
     assert [file.name for file in tmp_path.iterdir()] == ["config.json"]
+
+
+def test_the_seconds_of_a_bin_are_those_of_its_steps(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    now = [100.0]
+    monkeypatch.setattr(time, "perf_counter", lambda: now[0])
+
+    def step(recorder: Any, seconds: float, n: int) -> None:
+        now[0] += seconds
+        recorder.add(np.ones(n), None, np.zeros(2 * n))
+
+    recorder = _recorder(tmp_path, [8, 16, 24], batch=2)
+    step(recorder, 3.0, 3)
+    now[0] += 50
+    recorder.measure({"dead_units": 0.0}, 50.0)
+    step(recorder, 14.0, 7)  # 1 in the first bin, 4 in the second, 2 in the third
+    now[0] += 0.5
+    state = recorder.sync()
+    recorder.close()
+    now[0] += 1000
+    again = _recorder(tmp_path, [8, 16, 24], batch=2)
+    now[0] += 1000
+    again.load_state_dict(state)
+    step(again, 1.0, 1), step(again, 5.0, 1), step(again, 8.0, 4)
+    again.close()
+    seconds = [line["seconds"] for line in _lines(tmp_path) if line["kind"] == "online"]
+    assert seconds == [3 + 2, 8, 4 + 0.5 + 1 + 5, 8]
+
+
+def test_a_state_taken_at_once_is_the_state_that_was_loaded(tmp_path: Path) -> None:
+    recorder = _recorder(tmp_path, [1])
+    recorder.add(np.ones(1), None, np.zeros(1))
+    state = recorder.sync()
+    recorder.add(np.ones(3), None, np.zeros(3))  # lost
+    recorder.close()
+    again = _recorder(tmp_path, [1])
+    again.load_state_dict(state)
+    assert again.sync()["bytes"] == state["bytes"]
+    again.close()
+
+
+def test_of_values_no_losses_are_kept(tmp_path: Path) -> None:
+    recorder = _recorder(tmp_path, [2], outcome="error", classes=None)
+    recorder.add(np.array([-4.0]), np.array([[3.0]]), np.array([1.0]))
+    assert recorder.sync()["losses"] == [] and len(recorder.sync()["rewards"]) == 1
+    recorder.close()

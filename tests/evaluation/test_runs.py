@@ -304,3 +304,42 @@ def test_the_same_seed_twice_is_refused(tmp_path):
     message = str(caught.value)
     assert message.startswith("seed: 3 is not allowed twice") and "\n" not in message
     assert all(str(folder) in message for folder in twins)
+
+
+def test_updates_never_shrink(tmp_path):
+    folder = write_run(tmp_path, [0.5])
+    rewrite(folder, lambda lines: [*lines[:4], lines[4] | {"updates": 5}, *lines[5:]])
+    assert refusal(folder).endswith("line 5: task 0 bin 4 cannot follow task 0 bin 3")
+
+
+def test_a_seed_is_no_truth_value(tmp_path):
+    folder = write_run(tmp_path, [0.5])
+    (folder / "config.json").write_text(
+        '{"problem": "p", "agent": "a", "seed": true, "outcome": "error"}'
+    )
+    assert "seed: True; needs a value of type int" in refusal(folder)
+
+
+def test_what_is_scored_is_one_of_three(tmp_path):
+    folder = write_run(tmp_path, [0.5], scored="first test")
+    assert "scored: 'first test' is not allowed; use online, last test, best test" in refusal(
+        folder
+    )
+
+
+def test_an_outcome_is_no_truth_value(tmp_path):
+    folder = write_run(tmp_path, [0.5])
+    rewrite(folder, lambda lines: [lines[0] | {"accuracy": True}, *lines[1:]])
+    assert refusal(folder).endswith("line 1: accuracy: True; needs a number or null")
+
+
+def test_a_folder_named_in_two_ways_is_read_once(tmp_path):
+    write_run(tmp_path / "a", [0.5])
+    (tmp_path / "b").mkdir()
+    assert len(load(tmp_path / "a", tmp_path / "b" / ".." / "a")) == 1
+
+
+def test_counts_are_whole_numbers(tmp_path):
+    folder = write_run(tmp_path, [0.5])
+    rewrite(folder, lambda lines: [lines[0] | {"bin": False}, *lines[1:]])
+    assert refusal(folder).endswith("line 1: bin: False; needs an integer")

@@ -346,3 +346,58 @@ def test_csv_has_every_column_and_empty_cells_for_what_is_not_there(tmp_path):
     assert [r["dead_units"] for r in rows] == ["0.25", "", ""]
     assert [r["accuracy"] for r in rows] == ["0.5", "0.75", ""]
     assert [r["error"] for r in rows] == ["", "", "0.5"]
+
+
+def fresh_arms(root, arms, **more):
+    """Fresh arms that differ in their step size, and a method."""
+    for step_size, outcomes in arms.items():
+        settings = {"step_size": step_size}
+        write_run(root, outcomes, agent="fresh", reference="fresh", agent_settings=settings, **more)
+    write_run(root, stream(0.5, 0.5), **more)
+    return by_label(root)["backprop"]
+
+
+def test_of_errors_the_fresh_with_the_smallest_is_the_reference(tmp_path):
+    own = fresh_arms(tmp_path, {0.1: [0.6] * 20, 0.01: [0.4] * 20}, outcome="error", anchor=1.0)
+    assert own.fresh == "fresh step_size=0.01"
+
+
+def test_fresh_arms_are_compared_over_the_tasks_that_all_have(tmp_path):
+    own = fresh_arms(tmp_path, {0.1: [0.5] * 10, 0.01: [0.45] * 10 + [0.9] * 10})
+    assert own.fresh == "fresh step_size=0.1"
+
+
+def test_a_fresh_that_has_not_begun_is_no_reference(tmp_path):
+    write_run(tmp_path, stream(0.5, 0.5))
+    write_run(tmp_path, [], agent="fresh", reference="fresh", finished=False)
+    assert by_label(tmp_path)["backprop"].fresh is None
+    settings = {"step_size": 1.0}
+    write_run(tmp_path, stream(0.5, 0.6), agent="fresh", reference="fresh", agent_settings=settings)
+    own = by_label(tmp_path)["backprop"]
+    assert own.fresh == "fresh step_size=1.0" and own.plasticity.estimate is not None
+
+
+def test_a_collapse_is_of_the_tasks_that_all_seeds_have(tmp_path):
+    write_run(tmp_path, [5.0] * 9 + [0.5] + [5.0] * 10, outcome="return", seed=0, anchor=1.0)
+    write_run(tmp_path, [5.0] * 9 + [0.5], outcome="return", seed=1, anchor=1.0)
+    (own,) = score(load(tmp_path))
+    assert (own.tasks, own.collapse.estimate) == (10, 1.0)
+
+
+def test_the_first_to_diverge_is_named_whoever_it_is(tmp_path):
+    for seed, first in ((0, 9), (1, 4)):
+        path = write_run(tmp_path, stream(0.5, 0.1), seed=seed) / "records.jsonl"
+        lines = [json.loads(line) for line in path.read_text().splitlines()]
+        wild = [line | {"diverged": line["task"] >= first} for line in lines]
+        path.write_text("".join(json.dumps(line) + "\n" for line in wild))
+    (own,) = score(load(tmp_path))
+    assert own.notes[0].startswith("2 of 2 seeds diverged, the first in task 4: ")
+
+
+def test_a_method_worse_than_the_anchor_has_a_negative_plasticity(tmp_path):
+    write_arms(tmp_path, late=[0.05, 0.06, 0.04])
+    own = by_label(tmp_path)["backprop"]
+    assert own.plasticity.estimate == pytest.approx(-0.05 / 0.5)
+    write_arms(tmp_path / "worse", fresh=[0.05, 0.051, 0.052])
+    own = by_label(tmp_path / "worse")["backprop"]
+    assert own.plasticity.note == "`fresh` is worse than the anchor"

@@ -214,3 +214,38 @@ def test_bootstrap_covers_at_thirty_seeds():
     covered = coverage(lambda g: mean_interval(g.normal(1, 2, 30)), 1, trials=1000, seed=0)
     # P(|t_29| < 1.96 sqrt(29 / 30)) = 0.936: the percentile bootstrap is a little narrow.
     assert covered == pytest.approx(0.936, abs=0.02)
+
+
+AT_LEVEL = {
+    "t": lambda level: mean_interval(THIRTY[:5], level),
+    "bootstrap": lambda level: mean_interval(THIRTY, level),
+    "paired": lambda level: paired_difference(THIRTY[:5], THIRTY[5:10] / 2, level),
+    "fieller": lambda level: ratio_of_means(THIRTY[:5], THIRTY[5:10], level),
+    "ratio": lambda level: ratio_of_means(THIRTY, THIRTY[::-1], level),
+    "median": lambda level: median(THIRTY, level),
+    "iqm": lambda level: iqm(THIRTY, level),
+    "stratified": lambda level: stratified_bootstrap([THIRTY, THIRTY + 1], level=level),
+}
+
+
+@pytest.mark.parametrize("name", AT_LEVEL)
+def test_every_interval_widens_with_the_level(name):
+    low, high = ends(AT_LEVEL[name](0.8))
+    wider = ends(AT_LEVEL[name](0.99))
+    assert wider[0] < low < high < wider[1]
+
+
+def test_whether_a_denominator_may_be_zero_is_asked_at_the_level_given():
+    top, bottom = (
+        [1.0, 2.0, 3.0],
+        [0.5, 2.0, 3.5],
+    )  # the denominator: 2 -+ 3.73 at 0.95, 1.63 at 0.8
+    assert ratio_of_means(top, bottom).estimate is None
+    assert ratio_of_means(top, bottom, level=0.8).estimate == 1
+
+
+@pytest.mark.parametrize("factor", [0.1, 3])
+def test_proportional_pairs_have_an_interval_without_width_whatever_the_rounding(factor):
+    bottom = np.array([0.7, 0.8, 0.9])
+    interval = ratio_of_means(factor * bottom, bottom)
+    assert (interval.estimate, *ends(interval)) == pytest.approx((factor,) * 3)
