@@ -113,6 +113,11 @@ def test_labels_are_places_in_the_pair_and_test_images_never_shown() -> None:
         assert np.array_equal(held.examples(), held.inputs / np.float32(255))
 
 
+def test_drawn_test_images_are_none_of_those_trained_on() -> None:
+    train, test, _ = ProceduralPairs(0, train_images=30, test_images=30).images(3)
+    assert not {one.tobytes() for one in train} & {one.tobytes() for one in test}
+
+
 def test_what_is_shown_is_scaled_to_the_unit_interval() -> None:
     stream = ProceduralPairs(0, **EACH)
     task, chunk = stream.task(1), stream.chunk(48, 48)
