@@ -47,6 +47,7 @@ class Stack:
             seed=[learner._seed for learner in learners],
             lead=self.lead,
             captured=True,
+            heads=(first.module.head(),),
         )
         self.methods = [copy.copy(method) for method in first.methods]
         for method in self.methods:

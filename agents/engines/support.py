@@ -12,9 +12,11 @@ from agents.methods.dropout import Dropout
 from agents.methods.equal_betas import EqualBetas
 from agents.methods.fresh import Fresh
 from agents.methods.l2 import L2
+from agents.methods.l2_init import L2Init
 from agents.methods.layer_norm import LayerNorm
 from agents.methods.online_norm import OnlineNorm
 from agents.methods.shrink_perturb import ShrinkPerturb
+from agents.methods.weight_clipping import WeightClipping
 from agents.networks.convnet import ConvNet
 from agents.networks.mlp import MLP
 from agents.optimizers import ElementwiseAdam
@@ -24,7 +26,10 @@ NETWORKS: dict[str, tuple[tuple[type, ...], str]] = {
     "graph": ((MLP, ConvNet), "multilayer perceptrons and networks without batch normalisation"),
 }
 BOTH = (ContinualBackprop, Dropout, EqualBetas, Fresh, L2, LayerNorm, ShrinkPerturb)
-METHODS: dict[str, tuple[type, ...]] = {"fused": (*BOTH, OnlineNorm), "graph": BOTH}
+METHODS: dict[str, tuple[type, ...]] = {
+    "fused": (*BOTH, OnlineNorm),
+    "graph": (*BOTH, L2Init, WeightClipping),
+}
 OPTIMIZERS = (torch.optim.SGD, torch.optim.Adam, ElementwiseAdam)
 SHRINKS_AT_MOST = 0.5
 GRAPH_DEVICE = "cuda"

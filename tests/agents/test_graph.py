@@ -20,9 +20,11 @@ from agents.methods.continual_backprop import ContinualBackprop
 from agents.methods.dropout import Dropout
 from agents.methods.fresh import Fresh
 from agents.methods.l2 import L2
+from agents.methods.l2_init import L2Init
 from agents.methods.layer_norm import LayerNorm
 from agents.methods.shrink_perturb import ShrinkPerturb
 from agents.methods.utility import Utility
+from agents.methods.weight_clipping import WeightClipping
 from agents.networks.parts import ACTIVATIONS
 from agents.testing import check_agent
 from continual_envs.core import Chunk
@@ -45,6 +47,7 @@ def replacing(**settings: Any) -> list[Any]:
 METHODS: dict[str, Any] = {
     "plain": list,
     "l2": lambda: [L2(weight_decay=0.1)],
+    "l2-init": lambda: [L2Init(weight_decay=0.1), WeightClipping(kappa=0.5)],
     "layer-norm": lambda: [LayerNorm()],
     "continual-backprop": replacing,
     "continual-backprop, code": lambda: [
@@ -63,6 +66,7 @@ NOISY: dict[str, Any] = {
 PAIRS = [
     ("plain", "sgd"),
     ("l2", "momentum"),
+    ("l2-init", "momentum"),
     ("layer-norm", "adam"),
     ("continual-backprop", "sgd"),
     ("continual-backprop, code", "adam"),
