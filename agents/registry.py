@@ -115,7 +115,7 @@ def _of_fresh(parts: Sequence[str]) -> Factory | None:
         return None
     build = load(others[0], target)
     try:
-        inspect.signature(build).bind_partial(None, None)  # the two spaces
+        inspect.signature(build).bind_partial(None, None, seed=0)  # the spaces; settings may miss
     except TypeError:
         return None  # a method, or nothing
     return build

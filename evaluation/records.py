@@ -166,7 +166,8 @@ class Recorder(Lines):
         Args:
             rewards: one a step, 1/0 or minus the error.
             outputs: (examples, k) as predicted, or None if the agent does not show them; what the
-                loss is of, but for values, whose loss is the error.
+                loss is of, but for values, whose loss is the error. A bin has a loss if they were
+                shown at every step.
             targets: (examples,).
         """
         seconds, before = self._lap(), self._examples - self._begun
@@ -223,9 +224,10 @@ class Recorder(Lines):
         if self._outcome == "error":
             outcomes = [-outcome for outcome in outcomes]
         said = lost = [_number(outcome) for outcome in outcomes]  # of values the error is the loss
-        shown = self._classes is None or bool(self._losses)
+        shown = self._classes is None or sum(map(len, self._losses)) == after - start
         if self._classes is not None:
-            means, self._losses = _means(self._losses, [end - start for end in ends])
+            parts = self._losses if shown else []
+            means, self._losses = _means(parts, [end - start for end in ends])
             lost = [_number(mean) for mean in means]
         anchor, lines = self._anchor(self.task), ""
         for end, outcome, loss in zip(ends, said, lost, strict=True):

@@ -43,9 +43,10 @@ class L2Init:
             for name, one in self._params.items()
             if one.grad is not None
         ]
-        gradients, present, initial = map(list, zip(*triples, strict=True))
-        moved = torch._foreach_sub(present, initial)
-        torch._foreach_add_(gradients, moved, alpha=self.weight_decay)
+        if triples:
+            gradients, present, initial = map(list, zip(*triples, strict=True))
+            moved = torch._foreach_sub(present, initial)
+            torch._foreach_add_(gradients, moved, alpha=self.weight_decay)
 
     def state_dict(self) -> dict[str, Any]:
         """Return the initial weights."""

@@ -57,6 +57,16 @@ class Asks(Draws):
         self.learned = rate
 
 
+class Positional:
+    """A method whose settings are not keyword-only."""
+
+    def __init__(self, rate: float = 0.1, decay: float = 0.2) -> None:
+        pass
+
+    def after_step(self, batch: Any) -> None:
+        pass
+
+
 class Walks(Draws):
     enter = cycle = copies = None
 
@@ -134,6 +144,11 @@ def test_a_setting_that_must_be_given_still_must() -> None:
     assert agents.make(name, *problem(), seed=0, rate=2)._agent.learned == 2
     with pytest.raises(ValueError, match="^agent: fresh[+].*missing a required argument: 'rate'$"):
         agents.make(name, *problem(), seed=0)
+
+
+def test_a_method_with_positional_settings_is_no_agent() -> None:
+    with pytest.raises(ValueError, match="has the argument rate; a method's settings are keyword"):
+        agents.make(f"fresh+{HERE}:Positional", *problem(), seed=0)
 
 
 def test_every_task_has_an_agent_of_a_seed_of_its_own() -> None:

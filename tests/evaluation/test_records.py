@@ -268,6 +268,22 @@ def test_a_state_taken_at_once_is_the_state_that_was_loaded(tmp_path: Path) -> N
     again.close()
 
 
+@pytest.mark.parametrize(
+    "calls",
+    [[(5, False), (5, True), (10, True)], [(5, False), (15, True)], [(9, True), (11, False)]],
+)
+def test_a_bin_has_a_loss_if_all_its_outputs_were_shown(calls: Any, tmp_path: Path) -> None:
+    recorder = _recorder(tmp_path, [10, 20], classes=4)
+    for n, shown in (*calls, (20, True)):
+        recorder.add(np.ones(n), np.zeros((n, 4)) if shown else None, np.zeros(n, dtype=int))
+    recorder.close()
+    lines = _lines(tmp_path)
+    assert not any("diverged" in line for line in lines)
+    told = [line["loss"] for line in lines]
+    assert told[0] is None and told[-1] == pytest.approx(np.log(4))
+    assert set(told) <= {None, told[-1]}
+
+
 def test_of_values_no_losses_are_kept(tmp_path: Path) -> None:
     recorder = _recorder(tmp_path, [2], outcome="error", classes=None)
     recorder.add(np.array([-4.0]), np.array([[3.0]]), np.array([1.0]))
