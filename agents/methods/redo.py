@@ -2,21 +2,17 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 from torch import Tensor
 
 from agents import seeding
 from agents.batch import Batch
+from agents.methods.recycling import Recycling
 from agents.methods.utility import mean_over_examples
-from agents.network import Network
-from agents.units import recycle
-from continual_envs import checks
 
 SMALL = 1e-9  # added to a layer's mean, as published: a layer that is silent is dormant throughout
 
 
-class ReDo:
+class ReDo(Recycling):
     """Every `period` updates re-initialises the units that are dormant on the batch of that update.
 
     Unit i of a layer is dormant when s_i = E|h_i| / (mean_k E|h_k| + 1e-9) <= tau, k over its
@@ -37,41 +33,17 @@ class ReDo:
         tau: threshold, at least 0.
     """
 
+    name, purpose = "redo", seeding.Purpose.REDO
+
     def __init__(self, *, period: int = 1000, tau: float = 0.1) -> None:
-        self.period = checks.integer("period", period)
-        self.tau = checks.number("tau", tau, 0)
-        self._updates = 0  # never back to 0: a restarted network must not see the same draws again
-
-    def attach(self, network: Network) -> None:
-        """Take hold of the network.
-
-        Raises:
-            ValueError: it has no hidden layer.
-        """
-        network.need_hidden("redo")
-        self._network = network
-        self._keys = network.keys(seeding.Purpose.REDO)
+        super().__init__(period, tau)
 
     def after_step(self, batch: Batch) -> None:
-        """Count, and recycle dormant units when it is time."""
-        if not self.period:
-            return
-        self._updates += 1
-        if self._updates % self.period:
-            return
-        layers = list(zip(self._network.layers, batch.features, strict=True))
-        # Every layer is judged before any is changed: the features are of before.
-        masks = [dormant(features, self.tau, len(self._network.lead)) for _, features in layers]
-        for depth, ((layer, _), mask) in enumerate(zip(layers, masks, strict=True)):
-            recycle(self._network, layer, mask, self._keys, (self._updates, depth))
-
-    def state_dict(self) -> dict[str, Any]:
-        """Return the number of updates so far."""
-        return {"updates": self._updates}
-
-    def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Continue from `state`."""
-        self._updates = int(state["updates"])
+        """Recycle dormant units when it is time."""
+        if self._due():
+            axis = len(self._network.lead)
+            # Every layer is judged before any is changed: the features are of before.
+            self._recycle([dormant(features, self.tau, axis) for features in batch.features])
 
 
 def dormant(features: Tensor, tau: float, axis: int) -> Tensor:
