@@ -278,7 +278,7 @@ def _notes(own: Group, rivals: Sequence[Group]) -> tuple[str, ...]:
     if others > own.num_tasks:
         notes.append(f"others have {others} tasks, this {own.num_tasks}: not comparable")
     for kind, measured in (("fresh", "plasticity"), ("linear", "the gap to linear")):
-        count = sum(g.reference == kind for g in rivals)
+        count = sum(g.reference == kind and g.num_tasks > 0 for g in rivals)
         if count > 1 and _reference(rivals, kind) is own:
             best = f"of {count} {kind} arms the best over the stream"
             notes.append(f"{best}: what {measured} is measured against")

@@ -13,6 +13,7 @@ from torch.nn import functional as F
 from agents import seeding
 from agents.methods.dropout import Dropout
 from agents.methods.layer_norm import LayerNorm
+from agents.methods.redo import ReDo
 from agents.network import Features
 from agents.networks import build
 from agents.networks.parts import ACTIVATIONS
@@ -50,6 +51,24 @@ def textbook(module) -> nn.Sequential:
     for linear in module.linears:
         parts += [copy.deepcopy(linear), nn.ReLU()]
     return nn.Sequential(*parts[:-1])
+
+
+@pytest.mark.parametrize(
+    ("kind", "normed"),
+    [*((kind, False) for kind in IMAGE_NETWORKS), ("convnet", True), ("small_cnn", True)],
+)
+def test_every_parameter_is_of_one_map_or_of_a_normalisation(kind, normed):
+    """What clipping clips, and what L2 Init leaves out, is all there is and nothing twice."""
+    made = learner(kind, [ReDo(), *([LayerNorm()] if normed else [])])
+    network = made.methods[0]._network
+    names = [name for pair in network.maps() for name in pair]
+    assert sorted([*names, *network.norms()]) == sorted(network.params)
+    layers = dict(made.module.named_modules())
+    kinds = (nn.BatchNorm2d, nn.GroupNorm, nn.LayerNorm)
+    normalised = {
+        name for name in network.params if isinstance(layers[name.rpartition(".")[0]], kinds)
+    }
+    assert network.norms() == normalised and bool(normalised) == (normed or kind == "resnet18")
 
 
 @pytest.mark.parametrize("network", ["convnet", "small_cnn"])

@@ -1,7 +1,7 @@
 """Running: both ways of living agree, measures disturb nothing, boundaries are granted openly."""
 
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import pytest
@@ -14,6 +14,7 @@ from evaluation.description import gpu
 from evaluation.life import PROBE, Life
 from evaluation.loop import run_one
 from evaluation.measures import measure
+from evaluation.records import Recorder
 from tests.evaluation.helpers import (
     DIGITS,
     NET,
@@ -208,11 +209,11 @@ def test_several_jobs_equal_one(tmp_path: Path) -> None:
 
 
 def test_outputs_that_are_too_few_or_too_wide_are_not_scored() -> None:
-    life = Life(cell())
+    life, nothing = Life(cell()), cast(Recorder, Nothing())
     chunk = life.stream.chunk(0, 16)
     for shape in ((15, 10), (16, 11), (16, 9)):
         with pytest.raises(ValueError, match=r"^outputs: shape .* give \(16, 10\)$"):
-            life.score(chunk, np.zeros(shape), Nothing())  # type: ignore[arg-type]
+            life.score(chunk, np.zeros(shape), nothing)
 
 
 def test_measures_are_of_the_first_2000_examples_of_the_new_task() -> None:
@@ -225,7 +226,7 @@ def test_measures_are_of_the_first_2000_examples_of_the_new_task() -> None:
         return original(inputs, targets)
 
     original, life.inside.inspect = life.inside.inspect, inspect
-    life.advance(2500, Nothing())  # type: ignore[arg-type]
+    life.advance(2500, cast(Recorder, Nothing()))
     assert life.measures()
     ((inputs, targets),) = shown
     chunk = life.stream.chunk(2500, PROBE)
